@@ -1,0 +1,278 @@
+//! Who may call: the one place where credentials are read and roles are compared. What each RPC needs comes from
+//! its `mesher.access.v1.access` option; a handler gets at its request only through the check for it.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use mesher_proto::access::{ForAnyone, ForApiKey, ForRole, ForSession, Role};
+use moka::future::Cache;
+use sqlx::PgPool;
+use tonic::{Request, Status, metadata::MetadataMap};
+use tracing::instrument;
+use uuid::Uuid;
+
+use crate::{
+    db::DatabaseError,
+    id::{OrgId, ProjectId, UserId},
+    secret::{Secret, SecretHash},
+    status::{self, Violation},
+};
+
+/// The metadata key of an API key.
+pub const API_KEY_HEADER: &str = "x-mesher-key";
+
+/// The most API keys whose answers are remembered.
+const KEY_CACHE_ENTRIES: u64 = 100_000;
+
+/// Why a call is refused before its service sees it.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// There are no credentials, or none that can be read.
+    #[error("{0}")]
+    CredentialsMissing(&'static str),
+    /// The session is unknown, has expired or was ended.
+    #[error("the session is not valid")]
+    SessionInvalid,
+    /// The API key is unknown or revoked.
+    #[error("the API key is not valid")]
+    ApiKeyInvalid,
+    /// The id in the request is no id.
+    #[error(transparent)]
+    Invalid(#[from] Violation),
+    /// The resource does not exist, or the caller is no member of its organization.
+    #[error("there is no {kind} {id}, or none that the caller may see")]
+    NotFound {
+        /// What the id names.
+        kind: &'static str,
+        /// The id.
+        id: Uuid,
+    },
+    /// The caller's role is too low.
+    #[error("the role {0} is needed")]
+    RoleInsufficient(Role),
+    /// It could not be found out.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<AccessError> for Status {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::CredentialsMissing(message) => status::credentials_missing(message),
+            AccessError::SessionInvalid => status::session_invalid(),
+            AccessError::ApiKeyInvalid => status::api_key_invalid(),
+            AccessError::Invalid(violation) => violation.into(),
+            AccessError::NotFound { kind, id } => status::not_found(kind, &id.to_string()),
+            AccessError::RoleInsufficient(required) => status::role_insufficient(required),
+            AccessError::Database(error) => error.into(),
+        }
+    }
+}
+
+/// A caller with a valid session.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedIn {
+    /// The user.
+    pub user_id: UserId,
+    /// The session: its token's hash.
+    pub session: SecretHash,
+}
+
+/// A caller with a role in the organization that the request is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// The user.
+    pub user_id: UserId,
+    /// The organization.
+    pub org_id: OrgId,
+    /// The user's role in it.
+    pub role: Role,
+}
+
+/// Checks callers against the database.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pool: PgPool,
+    keys: Option<Cache<SecretHash, Option<ProjectId>>>,
+}
+
+impl Access {
+    /// Asks the database about every call.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, keys: None }
+    }
+
+    /// Remembers for `ttl` what the database said of an API key, unknown ones included, so that the writer need
+    /// not ask for each event: a key works for up to `ttl` after it was revoked.
+    #[must_use]
+    pub fn caching_api_keys(mut self, ttl: Duration) -> Self {
+        self.keys = Some(
+            Cache::builder()
+                .max_capacity(KEY_CACHE_ENTRIES)
+                .time_to_live(ttl)
+                .build(),
+        );
+        self
+    }
+
+    /// Lets anyone through.
+    pub fn anyone<R: ForAnyone>(&self, request: Request<R>) -> R {
+        request.into_inner()
+    }
+
+    /// Lets whoever holds a valid session through.
+    pub async fn session<R: ForSession>(&self, request: Request<R>) -> Result<(SignedIn, R), AccessError> {
+        let token = bearer_token(request.metadata())?;
+        let (user_id, _) = self.session_access(token.sha256(), None).await?;
+        Ok((
+            SignedIn {
+                user_id,
+                session: token.sha256(),
+            },
+            request.into_inner(),
+        ))
+    }
+
+    /// Lets whoever has the RPC's role in the organization of the request's resource through.
+    pub async fn role<R: ForRole>(&self, request: Request<R>) -> Result<(Member, R), AccessError> {
+        let token = bearer_token(request.metadata())?;
+        let resource = request.get_ref().resource();
+        // A session comes before the id: a stranger learns nothing about what an id must look like.
+        let id = match OrgId::parse(resource.field, resource.id) {
+            Ok(id) => id.0,
+            Err(violation) => {
+                self.session_access(token.sha256(), None).await?;
+                return Err(violation.into());
+            }
+        };
+        let kind = resource.kind.name();
+        let (user_id, membership) = self.session_access(token.sha256(), Some((kind, id))).await?;
+        let (org_id, role) = membership.ok_or(AccessError::NotFound { kind, id })?;
+        if role < R::LEAST {
+            return Err(AccessError::RoleInsufficient(R::LEAST));
+        }
+        Ok((
+            Member {
+                user_id,
+                org_id,
+                role,
+            },
+            request.into_inner(),
+        ))
+    }
+
+    /// Lets whoever holds a project's API key through, and says which project's.
+    pub async fn api_key<R: ForApiKey>(&self, metadata: &MetadataMap) -> Result<ProjectId, AccessError> {
+        let text = metadata
+            .get(API_KEY_HEADER)
+            .ok_or(AccessError::CredentialsMissing(
+                "an API key is needed, as x-mesher-key",
+            ))?;
+        let key = text
+            .to_str()
+            .ok()
+            .and_then(Secret::parse_api_key)
+            .ok_or(AccessError::ApiKeyInvalid)?;
+        let hash = key.sha256();
+        let project = match &self.keys {
+            None => self.resolve(hash).await?,
+            Some(cache) => cached(cache, hash, self.resolve(hash)).await?,
+        };
+        project.ok_or(AccessError::ApiKeyInvalid)
+    }
+
+    /// The session's user and, of the resource's organization, the id and the user's role in it.
+    #[instrument(name = "db.session_access", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    async fn session_access(
+        &self,
+        token: SecretHash,
+        resource: Option<(&'static str, Uuid)>,
+    ) -> Result<(UserId, Option<(OrgId, Role)>), AccessError> {
+        let row: Option<(UserId, Option<OrgId>, Option<DbRole>)> =
+            sqlx::query_as("SELECT user_id, org_id, role FROM session_access($1, $2, $3)")
+                .bind(token.as_bytes())
+                .bind(resource.map(|(kind, _)| kind))
+                .bind(resource.map(|(_, id)| id))
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(DatabaseError::from)?;
+        let (user_id, org_id, role) = row.ok_or(AccessError::SessionInvalid)?;
+        Ok((user_id, org_id.zip(role.map(Role::from))))
+    }
+
+    /// The project of a valid key; `None` if the key is unknown or revoked.
+    #[instrument(name = "db.resolve_api_key", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    async fn resolve(&self, key: SecretHash) -> Result<Option<ProjectId>, DatabaseError> {
+        let row: Option<(ProjectId, bool)> =
+            sqlx::query_as("SELECT project_id, revoked FROM resolve_api_key($1)")
+                .bind(key.as_bytes())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(row.and_then(|(project, revoked)| (!revoked).then_some(project)))
+    }
+}
+
+/// What the cache has, or what `look_up` finds: once, however many calls wait for it.
+async fn cached(
+    cache: &Cache<SecretHash, Option<ProjectId>>,
+    key: SecretHash,
+    look_up: impl Future<Output = Result<Option<ProjectId>, DatabaseError>>,
+) -> Result<Option<ProjectId>, AccessError> {
+    cache
+        .try_get_with(key, look_up)
+        .await
+        .map_err(|error: Arc<DatabaseError>| {
+            // Shared by all who waited: the cause is logged by whoever looked it up.
+            tracing::debug!(%error, "an API key could not be resolved");
+            AccessError::Database(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
+        })
+}
+
+/// The token in `authorization: Bearer TOKEN`; the scheme's case does not matter (RFC 9110).
+fn bearer_token(metadata: &MetadataMap) -> Result<Secret, AccessError> {
+    let mut values = metadata.get_all("authorization").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(AccessError::CredentialsMissing(
+            "a session is needed: one `authorization: Bearer TOKEN` with the token of a login",
+        ));
+    };
+    let unreadable = AccessError::CredentialsMissing("the authorization is not of the form `Bearer TOKEN`");
+    let Some((scheme, token)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else {
+        return Err(unreadable);
+    };
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(unreadable);
+    }
+    Secret::parse_session_token(token).ok_or(AccessError::SessionInvalid)
+}
+
+/// A role as the database has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "org_role", rename_all = "lowercase")]
+pub enum DbRole {
+    /// See [`Role::Member`].
+    Member,
+    /// See [`Role::Admin`].
+    Admin,
+    /// See [`Role::Owner`].
+    Owner,
+}
+
+impl From<DbRole> for Role {
+    fn from(role: DbRole) -> Self {
+        match role {
+            DbRole::Member => Self::Member,
+            DbRole::Admin => Self::Admin,
+            DbRole::Owner => Self::Owner,
+        }
+    }
+}
+
+impl From<Role> for DbRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Member => Self::Member,
+            Role::Admin => Self::Admin,
+            Role::Owner => Self::Owner,
+        }
+    }
+}

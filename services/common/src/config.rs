@@ -1,0 +1,95 @@
+//! The settings that every service shares. Each is a flag with an environment variable; `--help` shows both with
+//! the default.
+
+use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
+
+use clap::{Args, ValueEnum};
+use sqlx::postgres::PgConnectOptions;
+
+/// A setting that parsed, but cannot be used. The process exits with status 64 (`EX_USAGE`).
+#[derive(Debug, thiserror::Error)]
+#[error("invalid value for '{flag}': {reason}")]
+pub struct ConfigError {
+    /// The flag, with its dashes.
+    pub flag: &'static str,
+    /// Why its value cannot be used; never the value of a secret.
+    pub reason: String,
+}
+
+/// How a service reaches PostgreSQL.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseArgs {
+    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME.
+    #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
+    pub database_url: DatabaseUrl,
+    /// The most connections that the service opens.
+    #[arg(long, env = "MESHER_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_connections: u32,
+    /// How long to wait at the start for a database that is not there yet, or not migrated yet.
+    #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub database_wait: Duration,
+}
+
+/// A database URL. It holds a password, so neither `Debug` nor an error shows it.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// What sqlx needs to connect, or the flag's error.
+    pub fn connect_options(&self) -> Result<PgConnectOptions, ConfigError> {
+        self.0.parse().map_err(|error: sqlx::Error| ConfigError {
+            flag: "--database-url",
+            // sqlx names the part of the URL that is wrong, and quotes none of it.
+            reason: match error {
+                sqlx::Error::Configuration(cause) => cause.to_string(),
+                _ => "it is no PostgreSQL URL".to_owned(),
+            },
+        })
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = Infallible;
+
+    fn from_str(url: &str) -> Result<Self, Infallible> {
+        Ok(Self(url.to_owned()))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[redacted]")
+    }
+}
+
+/// How a process logs, traces and stops.
+#[derive(Args, Clone, Debug)]
+pub struct ProcessArgs {
+    /// The log's form, on standard error.
+    #[arg(long, env = "MESHER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
+    pub log_format: LogFormat,
+    /// What is logged: a level, or directives such as `info,mesher_writer=debug`.
+    #[arg(long, env = "MESHER_LOG", default_value = "info,sqlx::postgres::notice=warn")]
+    pub log: String,
+    /// Where traces go, over OTLP/gRPC, such as `http://127.0.0.1:4317`. None are made without it.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// How long an orderly shutdown may take before what is left is cut off.
+    #[arg(long, env = "MESHER_SHUTDOWN_GRACE", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub shutdown_grace: Duration,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people, with colours on a terminal.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The configuration of a process: what [`crate::bootstrap`] needs of it.
+pub trait ProcessConfig: clap::Parser + fmt::Debug {
+    /// How the process logs, traces and stops.
+    fn process(&self) -> &ProcessArgs;
+}

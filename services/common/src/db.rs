@@ -1,0 +1,164 @@
+//! PostgreSQL: connecting as a service's own role, and telling its errors apart.
+
+use std::{borrow::Cow, time::Duration};
+
+use mesher_migrations::SchemaError;
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, postgres::PgPoolOptions};
+use tokio::time::Instant;
+
+use crate::{config::DatabaseArgs, status};
+
+/// How long a call waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement may take; the server ends it then.
+const STATEMENT_TIMEOUT: &str = "20s";
+/// How long to wait between two tries to connect at the start.
+const CONNECT_RETRY: Duration = Duration::from_millis(500);
+
+/// Why a service could not begin to use its database.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// There was no connection until the wait was over.
+    #[error("the database cannot be reached (waited {waited:?}): {source}")]
+    Unreachable {
+        /// How long it was tried.
+        waited: Duration,
+        /// The last try's error.
+        source: sqlx::Error,
+    },
+    /// The schema is not the one that this version needs.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// Connects to the database as `role`, when it is there and its schema is the one that this version needs. Waits
+/// for both, up to [`DatabaseArgs::database_wait`]: the database and its migration may be starting, too.
+pub async fn connect(args: &DatabaseArgs, role: &str) -> anyhow::Result<PgPool> {
+    let options = as_role(args.database_url.connect_options()?, role);
+    wait_for_schema(&options, args.database_wait).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(args.database_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options);
+    Ok(pool)
+}
+
+/// The same connection, but with the rights of `role`: of a login that may switch to it, or of the role's own.
+fn as_role(options: PgConnectOptions, role: &str) -> PgConnectOptions {
+    options
+        .application_name(role)
+        .options([("role", role), ("statement_timeout", STATEMENT_TIMEOUT)])
+}
+
+async fn wait_for_schema(options: &PgConnectOptions, wait: Duration) -> Result<(), ConnectError> {
+    let started = Instant::now();
+    let mut told = false;
+    loop {
+        let error = match try_schema(options).await {
+            Ok(()) => return Ok(()),
+            // Waiting does not make a schema older.
+            Err(error @ ConnectError::Schema(SchemaError::Newer { .. })) => return Err(error),
+            Err(error) => error,
+        };
+        let waited = started.elapsed();
+        if waited >= wait {
+            return Err(match error {
+                ConnectError::Unreachable { source, .. } => ConnectError::Unreachable { waited, source },
+                ConnectError::Schema(error) => ConnectError::Schema(error),
+            });
+        }
+        if !told {
+            tracing::info!(%error, "waiting for the database");
+            told = true;
+        }
+        tokio::time::sleep(CONNECT_RETRY).await;
+    }
+}
+
+async fn try_schema(options: &PgConnectOptions) -> Result<(), ConnectError> {
+    let unreachable = |source| ConnectError::Unreachable {
+        waited: Duration::ZERO,
+        source,
+    };
+    let mut connection =
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
+            Ok(connection) => connection.map_err(unreachable)?,
+            Err(_) => return Err(unreachable(sqlx::Error::PoolTimedOut)),
+        };
+    mesher_migrations::check(&mut connection).await?;
+    // The check is done; how the connection ends changes nothing.
+    let _ = connection.close().await;
+    Ok(())
+}
+
+/// An error of a query, sorted by what a caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The database is away, or too busy: the same query may succeed later.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// The query cannot succeed as it is.
+    #[error("a query failed")]
+    Query(#[source] sqlx::Error),
+}
+
+impl DatabaseError {
+    /// The constraint that a row violated.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Query(sqlx::Error::Database(error)) => error.constraint(),
+            Self::Query(_) | Self::Unavailable(_) => None,
+        }
+    }
+
+    /// PostgreSQL's error code.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Query(sqlx::Error::Database(error)) | Self::Unavailable(sqlx::Error::Database(error)) => {
+                error.code().map(Cow::into_owned)
+            }
+            Self::Query(_) | Self::Unavailable(_) => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        let unavailable = match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+            // A connection cut off in the middle of a message.
+            | sqlx::Error::Protocol(_) => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| unavailable(&code)),
+            _ => false,
+        };
+        if unavailable {
+            Self::Unavailable(error)
+        } else {
+            Self::Query(error)
+        }
+    }
+}
+
+/// The classes of PostgreSQL's error codes that say nothing against the query: connection exceptions (08),
+/// transaction rollback such as a deadlock (40), insufficient resources (53), operator intervention such as a
+/// shutdown or a statement timeout (57), system errors such as a full disk (58), and a read-only server (25006).
+fn unavailable(code: &str) -> bool {
+    code == "25006"
+        || ["08", "40", "53", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class))
+}
+
+impl From<DatabaseError> for tonic::Status {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(cause) => status::database_unavailable(&cause),
+            DatabaseError::Query(cause) => status::internal(&cause),
+        }
+    }
+}

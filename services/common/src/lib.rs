@@ -1,0 +1,23 @@
+//! What every Mesher service shares.
+//!
+//! A service's binary is [`bootstrap::run`] around its `spawn`; its `spawn` connects a [`db`] pool, puts a
+//! [`server::ServerBuilder`] together and gives back a [`handle::Handle`]. A call passes [`rpc`] (trace, metrics,
+//! bound), then [`access`] (who may call, from the options in the `.proto` files), then the service's own code,
+//! whose errors become a [`status`].
+
+pub mod access;
+pub mod admin;
+pub mod bootstrap;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod handle;
+pub mod id;
+pub mod paging;
+pub mod rpc;
+pub mod secret;
+pub mod server;
+pub mod status;
+mod supervise;
+pub mod telemetry;
+pub mod text;

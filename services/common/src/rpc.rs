@@ -1,0 +1,283 @@
+//! What surrounds every gRPC call at the server: one span that continues the caller's trace, metrics, and a bound
+//! on the calls in hand.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::{Arc, LazyLock},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+use tracing::{Instrument as _, Span, field};
+
+use crate::{status, telemetry};
+
+/// The most calls in hand at once, open streams included; more are refused with `RESOURCE_EXHAUSTED`.
+pub const MAX_CALLS: usize = 1024;
+
+/// Seconds; from a cached read to a call that waits for a flush.
+const LATENCY_BUCKETS: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
+];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CallLabels {
+    rpc: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EndLabels {
+    rpc: &'static str,
+    code: &'static str,
+}
+
+/// The layer for a server; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RpcLayer {
+    calls: Family<EndLabels, Counter>,
+    latency: Family<CallLabels, Histogram, fn() -> Histogram>,
+    in_hand: Gauge,
+    permits: Arc<Semaphore>,
+}
+
+impl RpcLayer {
+    /// A layer whose metrics are in `registry`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let layer = Self {
+            calls: Family::default(),
+            latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
+            in_hand: Gauge::default(),
+            permits: Arc::new(Semaphore::new(MAX_CALLS)),
+        };
+        registry.register(
+            "mesher_rpc_calls",
+            "Calls that ended, by status code",
+            layer.calls.clone(),
+        );
+        registry.register(
+            "mesher_rpc_seconds",
+            "Time from a call to its end",
+            layer.latency.clone(),
+        );
+        registry.register(
+            "mesher_rpc_in_hand",
+            "Calls in hand, open streams included",
+            layer.in_hand.clone(),
+        );
+        layer
+    }
+}
+
+impl<S> Layer<S> for RpcLayer {
+    type Service = RpcService<S>;
+
+    fn layer(&self, inner: S) -> RpcService<S> {
+        RpcService {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// The service that [`RpcLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct RpcService<S> {
+    inner: S,
+    layer: RpcLayer,
+}
+
+impl<S> Service<Request<Body>> for RpcService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Send,
+    S::Future: Send + 'static,
+    S::Error: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let rpc = known(request.uri().path());
+        let Ok(permit) = Arc::clone(&self.layer.permits).try_acquire_owned() else {
+            self.layer
+                .calls
+                .get_or_create(&EndLabels {
+                    rpc,
+                    code: name(Code::ResourceExhausted),
+                })
+                .inc();
+            let refusal = status::overloaded("the server has too many calls in hand").into_http();
+            return Box::pin(async { Ok(refusal) });
+        };
+        let span = tracing::info_span!(
+            "rpc",
+            otel.name = rpc.trim_start_matches('/'),
+            otel.kind = "server",
+            otel.status_code = field::Empty,
+            rpc.system = "grpc",
+            rpc.method = rpc,
+            rpc.grpc.status_code = field::Empty,
+        );
+        telemetry::continue_trace(&span, request.headers());
+        let call = Call {
+            rpc,
+            layer: self.layer.clone(),
+            started: Instant::now(),
+            span: span.clone(),
+            ended: false,
+            _permit: permit,
+        };
+        call.layer.in_hand.inc();
+        let answer = self.inner.call(request);
+        Box::pin(
+            async move {
+                let mut call = call;
+                let response = answer.await?;
+                if response.headers().contains_key(Status::GRPC_STATUS) {
+                    call.end(response.headers());
+                }
+                Ok(response.map(|body| Body::new(CallBody { body, call })))
+            }
+            .instrument(span),
+        )
+    }
+}
+
+/// A call in hand: it ends with its trailers, or when it is dropped because the caller went away.
+struct Call {
+    rpc: &'static str,
+    layer: RpcLayer,
+    started: Instant,
+    span: Span,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Call {
+    fn end(&mut self, trailers: &HeaderMap) {
+        let code = Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code());
+        self.end_with(code);
+    }
+
+    fn end_with(&mut self, code: Code) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.span.record("rpc.grpc.status_code", code as i32);
+        if matches!(
+            code,
+            Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss
+        ) {
+            self.span.record("otel.status_code", "ERROR");
+        }
+        let elapsed = self.started.elapsed();
+        tracing::debug!(parent: &self.span, rpc = self.rpc, code = name(code), ?elapsed, "call ended");
+        self.layer
+            .calls
+            .get_or_create(&EndLabels {
+                rpc: self.rpc,
+                code: name(code),
+            })
+            .inc();
+        self.layer
+            .latency
+            .get_or_create(&CallLabels { rpc: self.rpc })
+            .observe(elapsed.as_secs_f64());
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end_with(Code::Cancelled);
+        self.layer.in_hand.dec();
+    }
+}
+
+/// A response body that ends its call with its trailers.
+struct CallBody {
+    body: Body,
+    call: Call,
+}
+
+impl http_body::Body for CallBody {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = &mut *self;
+        let _entered = this.call.span.clone().entered();
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            this.call.end(trailers);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The path as a label: one of the API's, or `other`, so that callers cannot invent labels.
+fn known(path: &str) -> &'static str {
+    static PATHS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let services = mesher_proto::descriptor_pool().services();
+        services
+            .flat_map(|service| {
+                let name = service.full_name().to_owned();
+                service
+                    .methods()
+                    .map(move |method| format!("/{name}/{}", method.name()))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    });
+    PATHS.get(path).map_or("other", String::as_str)
+}
+
+/// The code's name in gRPC's specification.
+pub fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

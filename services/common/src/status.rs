@@ -1,0 +1,260 @@
+//! Errors as gRPC carries them: every error of the API is made here, so that each has its `ErrorInfo`, and no
+//! internal cause gets out.
+
+use std::{collections::HashMap, error::Error, time::Duration};
+
+use mesher_proto::mesher::error::v1::ErrorReason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+/// The domain of every reason.
+pub const DOMAIN: &str = "mesher";
+
+/// The prefix that the reasons have in the `.proto` file and not on the wire.
+const REASON_PREFIX: &str = "ERROR_REASON_";
+
+/// How long a caller is asked to wait before it tries again what was refused for load or for a missing database.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A request field whose value is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {description}")]
+pub struct Violation {
+    /// The field's path in the request.
+    pub field: String,
+    /// Why its value is not allowed, as the rest of a sentence that begins with the field.
+    pub description: String,
+}
+
+impl Violation {
+    /// The violation of `field`, described as the rest of a sentence that begins with it.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            description: description.into(),
+        }
+    }
+}
+
+/// An error with its reason, what the error is about, and what else a program can read.
+fn build(
+    code: Code,
+    reason: ErrorReason,
+    message: String,
+    about: &[(&str, &str)],
+    more: ErrorDetails,
+) -> Status {
+    let name = reason.as_str_name();
+    let name = name.strip_prefix(REASON_PREFIX).unwrap_or(name);
+    let about: HashMap<_, _> = about
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    let mut details = more;
+    details.set_error_info(name, DOMAIN, about);
+    Status::with_error_details(code, message, details)
+}
+
+fn plain(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status {
+    build(code, reason, message.into(), &[], ErrorDetails::new())
+}
+
+fn retriable(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status {
+    build(
+        code,
+        reason,
+        message.into(),
+        &[],
+        ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
+    )
+}
+
+impl From<Violation> for Status {
+    fn from(violation: Violation) -> Self {
+        with_violation(ErrorReason::InvalidField, &violation)
+    }
+}
+
+/// A field's value is larger than allowed.
+pub fn too_large(violation: &Violation) -> Status {
+    with_violation(ErrorReason::TooLarge, violation)
+}
+
+fn with_violation(reason: ErrorReason, violation: &Violation) -> Status {
+    let details = ErrorDetails::with_bad_request(vec![FieldViolation::new(
+        &violation.field,
+        &violation.description,
+    )]);
+    build(Code::InvalidArgument, reason, violation.to_string(), &[], details)
+}
+
+/// The request is not a readable message.
+pub fn malformed(message: impl Into<String>) -> Status {
+    plain(Code::InvalidArgument, ErrorReason::MalformedRequest, message)
+}
+
+/// Another one has that value already.
+pub fn already_exists(field: &str, message: impl Into<String>) -> Status {
+    build(
+        Code::AlreadyExists,
+        ErrorReason::AlreadyExists,
+        message.into(),
+        &[("field", field)],
+        ErrorDetails::new(),
+    )
+}
+
+/// Nothing has that id, or nothing that the caller may see: the two are not told apart.
+pub fn not_found(resource: &str, id: &str) -> Status {
+    build(
+        Code::NotFound,
+        ErrorReason::NotFound,
+        format!("there is no {resource} {id}, or you have no access to it"),
+        &[("resource", resource), ("id", id)],
+        ErrorDetails::new(),
+    )
+}
+
+/// The call came without credentials, or with some that cannot be read.
+pub fn credentials_missing(message: impl Into<String>) -> Status {
+    plain(Code::Unauthenticated, ErrorReason::CredentialsMissing, message)
+}
+
+/// The session token is not valid now.
+pub fn session_invalid() -> Status {
+    plain(
+        Code::Unauthenticated,
+        ErrorReason::SessionInvalid,
+        "the session is unknown, has expired or was ended: sign in again",
+    )
+}
+
+/// The API key is not valid now.
+pub fn api_key_invalid() -> Status {
+    plain(
+        Code::Unauthenticated,
+        ErrorReason::ApiKeyInvalid,
+        "the API key is unknown or was revoked",
+    )
+}
+
+/// E-mail and password do not belong together.
+pub fn login_failed() -> Status {
+    plain(
+        Code::Unauthenticated,
+        ErrorReason::LoginFailed,
+        "e-mail or password is wrong",
+    )
+}
+
+/// The caller's role does not allow the call.
+pub fn role_insufficient(required: mesher_proto::access::Role) -> Status {
+    let required = required.to_string();
+    build(
+        Code::PermissionDenied,
+        ErrorReason::RoleInsufficient,
+        format!("this needs the role {required} in the organization"),
+        &[("required", &required)],
+        ErrorDetails::new(),
+    )
+}
+
+/// This installation takes no new users in.
+pub fn registration_closed() -> Status {
+    plain(
+        Code::PermissionDenied,
+        ErrorReason::RegistrationClosed,
+        "registration is closed on this installation",
+    )
+}
+
+/// An organization keeps at least one owner.
+pub fn last_owner() -> Status {
+    plain(
+        Code::FailedPrecondition,
+        ErrorReason::LastOwner,
+        "this is the organization's last owner: make another member an owner first",
+    )
+}
+
+/// More is waiting than can be worked off.
+pub fn overloaded(message: impl Into<String>) -> Status {
+    retriable(Code::ResourceExhausted, ErrorReason::Overloaded, message)
+}
+
+/// The server is stopping.
+pub fn shutting_down() -> Status {
+    retriable(
+        Code::Unavailable,
+        ErrorReason::ShuttingDown,
+        "the server is stopping",
+    )
+}
+
+/// The database did not answer; the cause goes to the log.
+pub fn database_unavailable(cause: &dyn Error) -> Status {
+    tracing::warn!(cause = %chain(cause), "the database is not available");
+    retriable(
+        Code::Unavailable,
+        ErrorReason::DatabaseUnavailable,
+        "the database does not answer: try again",
+    )
+}
+
+/// Something went wrong that is not the caller's fault; the cause goes to the log, and nowhere else.
+pub fn internal(cause: &dyn Error) -> Status {
+    tracing::error!(cause = %chain(cause), trace_id = crate::telemetry::trace_id(), "internal error");
+    plain(
+        Code::Internal,
+        ErrorReason::Internal,
+        "internal error: the server's log has the cause",
+    )
+}
+
+/// Nothing is served at that HTTP path, or not in that way.
+pub fn route_not_found(code: Code, message: impl Into<String>) -> Status {
+    plain(code, ErrorReason::RouteNotFound, message)
+}
+
+/// The whole request is larger than allowed.
+pub fn request_too_large(limit: usize) -> Status {
+    plain(
+        Code::InvalidArgument,
+        ErrorReason::TooLarge,
+        format!("the request is larger than the {limit} bytes allowed"),
+    )
+}
+
+/// The service behind the gateway did not answer.
+pub fn service_unavailable(service: &str) -> Status {
+    retriable(
+        Code::Unavailable,
+        ErrorReason::ServiceUnavailable,
+        format!("the {service} service does not answer: try again"),
+    )
+}
+
+/// The call did not end in time.
+pub fn deadline_exceeded(limit: Duration) -> Status {
+    plain(
+        Code::DeadlineExceeded,
+        ErrorReason::DeadlineExceeded,
+        format!("the call did not end within {limit:?}"),
+    )
+}
+
+/// An error with all of its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Many errors repeat their cause in their own text.
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

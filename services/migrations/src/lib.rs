@@ -1,0 +1,74 @@
+//! The one schema history: every service's tables, roles and grants, embedded in the binaries.
+//!
+//! A migration never changes once it has landed; a change of the schema is a new file in `sql/`.
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection,
+    migrate::{MigrateError, Migrator},
+    postgres::PgConnectOptions,
+};
+
+static MIGRATOR: Migrator = sqlx::migrate!("./sql");
+
+/// Why a database cannot be used with this version of Mesher.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The schema is missing, or older than this version.
+    #[error("the schema is at version {found}, and this version of Mesher needs {expected}: run `mesher migrate`")]
+    Older {
+        /// The newest migration that was applied; 0 for none.
+        found: i64,
+        /// The newest migration that this version knows.
+        expected: i64,
+    },
+    /// The schema was migrated by a newer version.
+    #[error("the schema is at version {found}, and this version of Mesher knows only {expected}: upgrade Mesher")]
+    Newer {
+        /// The newest migration that was applied.
+        found: i64,
+        /// The newest migration that this version knows.
+        expected: i64,
+    },
+    /// The version could not be read.
+    #[error("the schema's version cannot be read: {0}")]
+    Unreadable(#[from] sqlx::Error),
+}
+
+/// The version of the newest migration.
+pub fn version() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Brings the schema of the database up to [`version`], and says how many migrations it applied.
+///
+/// Several processes may call it at once: one migrates, the others wait and find nothing left to do.
+pub async fn migrate(database: &PgConnectOptions) -> Result<usize, MigrateError> {
+    let mut connection = database.connect().await?;
+    let before = applied(&mut connection).await.unwrap_or(0);
+    MIGRATOR.run(&mut connection).await?;
+    connection.close().await?;
+    Ok(MIGRATOR.iter().filter(|migration| migration.version > before).count())
+}
+
+/// Refuses a schema that this version does not know.
+pub async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    let found = match applied(connection).await {
+        Ok(found) => found,
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let expected = version();
+    match found.cmp(&expected) {
+        std::cmp::Ordering::Less => Err(SchemaError::Older { found, expected }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(SchemaError::Newer { found, expected }),
+    }
+}
+
+const UNDEFINED_TABLE: &str = "42P01";
+
+async fn applied(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+        .fetch_one(connection)
+        .await
+}

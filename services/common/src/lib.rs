@@ -14,6 +14,7 @@ pub mod db;
 pub mod handle;
 pub mod id;
 pub mod paging;
+pub mod payload;
 pub mod rpc;
 pub mod secret;
 pub mod server;

@@ -78,6 +78,3 @@ GRANT SELECT, INSERT ON api_keys TO mesher_project;
 GRANT UPDATE (revoked_at) ON api_keys TO mesher_project;
 GRANT SELECT, INSERT, UPDATE ON users TO mesher_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, org_members TO mesher_user;
-GRANT SELECT ON orgs TO mesher_user;
--- Row locks need UPDATE on some column: the last owner is guarded by a lock on the organization.
-GRANT UPDATE (name) ON orgs TO mesher_user;

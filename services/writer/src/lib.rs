@@ -1,1 +1,64 @@
-//! x
+//! The writer: `mesher.writer.v1.WriterService`. It takes events in and stores them.
+//!
+//! An event passes [`service`] (proto to domain and back), [`admission`] (what can be normalised is, what cannot be
+//! is refused), [`engine`] (bounded buffers by project, in shards, flushed in batches) and [`store`] (all the SQL).
+//! `docs/architecture.md` has the writer's contract, with the test for each promise.
+
+pub mod admission;
+pub mod config;
+pub mod engine;
+pub mod event;
+pub mod service;
+pub mod store;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mesher_common::{access::Access, clock::Clock, db, handle::Handle, server::ServerBuilder};
+use mesher_proto::mesher::writer::v1::writer_service_server::WriterServiceServer;
+
+pub use crate::config::Config;
+use crate::{
+    engine::{Engine, metrics::Metrics},
+    service::Service,
+    store::Store,
+};
+
+/// The role that the service has in the database.
+pub const DATABASE_ROLE: &str = "mesher_writer";
+
+/// The most bytes in a request: a thousand events of a generous size.
+const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Starts the service.
+pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
+    let mut server = ServerBuilder::bind("writer", config.listen, config.admin_listen).await?;
+    let pool = db::connect(&config.database, DATABASE_ROLE).await?;
+    let clock = Clock::system();
+    let store = Store::new(pool.clone());
+    store
+        .partitions()
+        .ensure_ahead(&clock)
+        .await
+        .context("the partitions of the next days cannot be made")?;
+    let partitions = store.partitions().clone();
+    let metrics = Metrics::new(server.registry());
+    let (engine, shards) = Engine::new((&config.writer).into(), &Arc::new(store), &metrics);
+    for shard in shards {
+        server = server.background(|_| shard.run());
+    }
+    let access = Access::new(pool.clone()).caching_api_keys(config.writer.api_key_cache);
+    let service = Service::new(access, engine.clone(), clock.clone(), server.shutdown_token());
+    let service = WriterServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
+    server
+        .service(service)
+        .needs_database(&pool)
+        .background(|stop| partitions.keep_ahead(clock, stop))
+        // No call is left that could bring more: the shards store what they have, and end.
+        .drain(async move {
+            engine.close();
+            Ok(())
+        })
+        .start()
+        .await
+}

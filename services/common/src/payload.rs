@@ -1,0 +1,35 @@
+//! The payload of an event as it is stored: JSON, compressed with zstd.
+
+use std::io;
+
+/// The most bytes in an event's JSON.
+pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// The deepest that an event's JSON may be nested: beyond it parsers refuse to follow.
+pub const MAX_EVENT_DEPTH: usize = 100;
+
+/// Among zstd's levels, 1 costs the least time; on events of some kilobytes level 3 saves under 5 % more.
+const LEVEL: i32 = 1;
+
+/// Compresses an event's JSON.
+pub fn compress(json: &[u8]) -> io::Result<Vec<u8>> {
+    zstd::bulk::compress(json, LEVEL)
+}
+
+/// Gives back what [`compress`] was given. Never more than [`MAX_EVENT_BYTES`], whatever it is given.
+pub fn decompress(payload: &[u8]) -> io::Result<Vec<u8>> {
+    zstd::bulk::decompress(payload, MAX_EVENT_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_come_back_and_bombs_do_not() {
+        let json = br#"{"message":"boom"}"#;
+        assert_eq!(decompress(&compress(json).unwrap()).unwrap(), json);
+        let bomb = compress(&vec![0; MAX_EVENT_BYTES + 1]).unwrap();
+        assert!(decompress(&bomb).is_err());
+    }
+}

@@ -1,0 +1,72 @@
+//! All the SQL of the service.
+
+use mesher_common::{
+    db::DatabaseError,
+    id::{EventId, ProjectId},
+    paging::Page,
+};
+use sqlx::PgPool;
+use tracing::instrument;
+
+use crate::{
+    error::IssueError,
+    event::{Event, EventSummary},
+};
+
+/// The events in the database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// The store in the database of `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The database.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A page of a project's events, those received last first.
+    #[instrument(name = "db.event.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn list(&self, project: ProjectId, page: &Page) -> Result<Vec<EventSummary>, IssueError> {
+        let events = sqlx::query_as(
+            r#"SELECT event_id, project_id, received_at, occurred_at, level, message, exception_type,
+                   exception_value, release, environment, sdk_name, sdk_version, tags, "user"
+             FROM events
+             WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (received_at, event_id) < ($2, $3))
+             ORDER BY received_at DESC, event_id DESC
+             LIMIT $4"#,
+        )
+        .bind(project)
+        .bind(page.after_time())
+        .bind(page.after_id())
+        .bind(page.limit())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(events)
+    }
+
+    /// An event of a project: the one received last, should its sender have used the id again after a day.
+    #[instrument(name = "db.event.get", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn get(&self, project: ProjectId, id: EventId) -> Result<Event, IssueError> {
+        sqlx::query_as(
+            r#"SELECT event_id, project_id, received_at, occurred_at, level, message, exception_type,
+                   exception_value, release, environment, sdk_name, sdk_version, tags, "user", payload
+             FROM events
+             WHERE project_id = $1 AND event_id = $2
+             ORDER BY received_at DESC
+             LIMIT 1"#,
+        )
+        .bind(project)
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?
+        .ok_or(IssueError::EventNotFound(id))
+    }
+}

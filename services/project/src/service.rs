@@ -1,0 +1,232 @@
+//! `ProjectService`: proto to domain and back.
+
+use mesher_common::{
+    access::Access,
+    clock::{Clock, timestamp},
+    id::{ApiKeyId, ProjectId},
+    paging::Page,
+    secret::{API_KEY_SHOWN, Secret},
+    status::Violation,
+    text::{Name, Slug},
+};
+use mesher_proto::mesher::project::v1::{self as proto, project_service_server::ProjectService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    error::ProjectError,
+    project::{ApiKey, NewProject, Project, ProjectChange},
+    store::Store,
+};
+
+/// What an API key is called when nobody says.
+const DEFAULT_KEY_NAME: &str = "default";
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    access: Access,
+    store: Store,
+    clock: Clock,
+}
+
+impl Service {
+    /// The service on `store`, by the time of `clock`.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self {
+            access: Access::new(store.pool().clone()),
+            store,
+            clock,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ProjectService for Service {
+    async fn create_project(
+        &self,
+        request: Request<proto::CreateProjectRequest>,
+    ) -> Result<Response<proto::CreateProjectResponse>, Status> {
+        let (caller, request) = self.access.role(request).await?;
+        let name = Name::parse("name", &request.name)?;
+        let slug = Slug::parse_or_derive("slug", &request.slug, &name)?;
+        let created_at = self.clock.now();
+        let new = NewProject {
+            id: ProjectId::new(),
+            org_id: caller.org_id,
+            name,
+            slug,
+            created_at,
+        };
+        let project = self.store.create(new).await?;
+        Ok(Response::new(proto::CreateProjectResponse {
+            project: Some(project.into()),
+        }))
+    }
+
+    async fn get_project(
+        &self,
+        request: Request<proto::GetProjectRequest>,
+    ) -> Result<Response<proto::GetProjectResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let project = self
+            .store
+            .get(ProjectId::parse("project_id", &request.project_id)?)
+            .await?;
+        Ok(Response::new(proto::GetProjectResponse {
+            project: Some(project.into()),
+        }))
+    }
+
+    async fn list_projects(
+        &self,
+        request: Request<proto::ListProjectsRequest>,
+    ) -> Result<Response<proto::ListProjectsResponse>, Status> {
+        let (caller, request) = self.access.role(request).await?;
+        let scope = format!("projects of {}", caller.org_id);
+        let page = Page::parse(scope, request.page_size, &request.page_token)?;
+        let mut projects = self.store.list(caller.org_id, &page).await?;
+        let next_page_token = page.finish(&mut projects, Project::cursor);
+        let projects = projects.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::ListProjectsResponse {
+            projects,
+            next_page_token,
+        }))
+    }
+
+    async fn update_project(
+        &self,
+        request: Request<proto::UpdateProjectRequest>,
+    ) -> Result<Response<proto::UpdateProjectResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let id = ProjectId::parse("project_id", &request.project_id)?;
+        let change = ProjectChange {
+            name: request
+                .name
+                .as_deref()
+                .map(|name| Name::parse("name", name))
+                .transpose()?,
+            slug: request
+                .slug
+                .as_deref()
+                .map(|slug| Slug::parse("slug", slug))
+                .transpose()?,
+        };
+        if change.name.is_none() && change.slug.is_none() {
+            return Err(
+                Violation::new("name", "is not set, and neither is slug: nothing would change").into(),
+            );
+        }
+        let project = self.store.update(id, change).await?;
+        Ok(Response::new(proto::UpdateProjectResponse {
+            project: Some(project.into()),
+        }))
+    }
+
+    async fn delete_project(
+        &self,
+        request: Request<proto::DeleteProjectRequest>,
+    ) -> Result<Response<proto::DeleteProjectResponse>, Status> {
+        let (caller, request) = self.access.role(request).await?;
+        let id = ProjectId::parse("project_id", &request.project_id)?;
+        self.store.delete(id).await?;
+        tracing::info!(project_id = %id, org_id = %caller.org_id, by = %caller.user_id, "project deleted");
+        Ok(Response::new(proto::DeleteProjectResponse {}))
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<proto::CreateApiKeyRequest>,
+    ) -> Result<Response<proto::CreateApiKeyResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let project_id = ProjectId::parse("project_id", &request.project_id)?;
+        let name = if request.name.is_empty() {
+            DEFAULT_KEY_NAME
+        } else {
+            &request.name
+        };
+        let name = Name::parse("name", name)?;
+        let secret = Secret::new_api_key().map_err(ProjectError::from)?;
+        let key = ApiKey {
+            id: ApiKeyId::new(),
+            project_id,
+            name,
+            prefix: secret.expose().chars().take(API_KEY_SHOWN).collect(),
+            created_at: self.clock.now(),
+            revoked_at: None,
+        };
+        self.store.create_key(&key, secret.sha256()).await?;
+        Ok(Response::new(proto::CreateApiKeyResponse {
+            api_key: Some(key.into()),
+            secret: secret.expose().to_owned(),
+        }))
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<proto::ListApiKeysRequest>,
+    ) -> Result<Response<proto::ListApiKeysResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let project_id = ProjectId::parse("project_id", &request.project_id)?;
+        let scope = format!("api keys of {project_id}");
+        let page = Page::parse(scope, request.page_size, &request.page_token)?;
+        let mut keys = self.store.list_keys(project_id, &page).await?;
+        let next_page_token = page.finish(&mut keys, ApiKey::cursor);
+        let api_keys = keys.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::ListApiKeysResponse {
+            api_keys,
+            next_page_token,
+        }))
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<proto::RevokeApiKeyRequest>,
+    ) -> Result<Response<proto::RevokeApiKeyResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let id = ApiKeyId::parse("key_id", &request.key_id)?;
+        let key = self.store.revoke_key(id, self.clock.now()).await?;
+        Ok(Response::new(proto::RevokeApiKeyResponse {
+            api_key: Some(key.into()),
+        }))
+    }
+
+    async fn get_project_by_api_key(
+        &self,
+        request: Request<proto::GetProjectByApiKeyRequest>,
+    ) -> Result<Response<proto::GetProjectByApiKeyResponse>, Status> {
+        let project_id = self
+            .access
+            .api_key::<proto::GetProjectByApiKeyRequest>(request.metadata())
+            .await?;
+        let project = self.store.get(project_id).await?;
+        Ok(Response::new(proto::GetProjectByApiKeyResponse {
+            project: Some(project.into()),
+        }))
+    }
+}
+
+impl From<Project> for proto::Project {
+    fn from(project: Project) -> Self {
+        Self {
+            project_id: project.id.to_string(),
+            org_id: project.org_id.to_string(),
+            number: project.number,
+            name: project.name.as_str().to_owned(),
+            slug: project.slug.as_str().to_owned(),
+            create_time: Some(timestamp(project.created_at)),
+        }
+    }
+}
+
+impl From<ApiKey> for proto::ApiKey {
+    fn from(key: ApiKey) -> Self {
+        Self {
+            key_id: key.id.to_string(),
+            project_id: key.project_id.to_string(),
+            name: key.name.as_str().to_owned(),
+            prefix: key.prefix,
+            create_time: Some(timestamp(key.created_at)),
+            revoke_time: key.revoked_at.map(timestamp),
+        }
+    }
+}

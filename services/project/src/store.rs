@@ -1,0 +1,188 @@
+//! All the SQL of the service.
+
+use chrono::{DateTime, Utc};
+use mesher_common::{
+    db::DatabaseError,
+    id::{ApiKeyId, OrgId, ProjectId},
+    paging::Page,
+    secret::SecretHash,
+    text::Slug,
+};
+use sqlx::PgPool;
+use tracing::instrument;
+
+use crate::{
+    error::ProjectError,
+    project::{ApiKey, NewProject, Project, ProjectChange},
+};
+
+/// The projects and API keys in the database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// The store in the database of `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The database.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Adds a project.
+    #[instrument(name = "db.project.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn create(&self, project: NewProject) -> Result<Project, ProjectError> {
+        sqlx::query_as(
+            "INSERT INTO projects (id, org_id, name, slug, created_at) VALUES ($1, $2, $3, $4, $5)
+             RETURNING id, org_id, number, name, slug, created_at",
+        )
+        .bind(project.id)
+        .bind(project.org_id)
+        .bind(&project.name)
+        .bind(&project.slug)
+        .bind(project.created_at)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| {
+            let error = DatabaseError::from(error);
+            match error.constraint() {
+                Some("projects_org_id_slug_key") => ProjectError::SlugTaken(project.slug),
+                Some("projects_org_id_fkey") => ProjectError::OrgNotFound(project.org_id),
+                _ => error.into(),
+            }
+        })
+    }
+
+    /// The project with an id.
+    #[instrument(name = "db.project.get", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn get(&self, id: ProjectId) -> Result<Project, ProjectError> {
+        sqlx::query_as("SELECT id, org_id, number, name, slug, created_at FROM projects WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(DatabaseError::from)?
+            .ok_or(ProjectError::ProjectNotFound(id))
+    }
+
+    /// A page of an organization's projects, the newest first.
+    #[instrument(name = "db.project.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn list(&self, org: OrgId, page: &Page) -> Result<Vec<Project>, ProjectError> {
+        let projects = sqlx::query_as(
+            "SELECT id, org_id, number, name, slug, created_at
+             FROM projects
+             WHERE org_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+             ORDER BY created_at DESC, id DESC
+             LIMIT $4",
+        )
+        .bind(org)
+        .bind(page.after_time())
+        .bind(page.after_id())
+        .bind(page.limit())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(projects)
+    }
+
+    /// Changes a project.
+    #[instrument(name = "db.project.update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn update(&self, id: ProjectId, change: ProjectChange) -> Result<Project, ProjectError> {
+        let slug: Option<Slug> = change.slug.clone();
+        sqlx::query_as(
+            "UPDATE projects SET name = coalesce($2, name), slug = coalesce($3, slug) WHERE id = $1
+             RETURNING id, org_id, number, name, slug, created_at",
+        )
+        .bind(id)
+        .bind(change.name)
+        .bind(change.slug)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| {
+            let error = DatabaseError::from(error);
+            match (error.constraint(), slug) {
+                (Some("projects_org_id_slug_key"), Some(slug)) => ProjectError::SlugTaken(slug),
+                _ => error.into(),
+            }
+        })?
+        .ok_or(ProjectError::ProjectNotFound(id))
+    }
+
+    /// Deletes a project with all that belongs to it.
+    #[instrument(name = "db.project.delete", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn delete(&self, id: ProjectId) -> Result<(), ProjectError> {
+        let done = sqlx::query("DELETE FROM projects WHERE id = $1")
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(DatabaseError::from)?;
+        if done.rows_affected() == 0 {
+            Err(ProjectError::ProjectNotFound(id))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Adds an API key, of which only the hash is kept.
+    #[instrument(name = "db.api_key.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn create_key(&self, key: &ApiKey, hash: SecretHash) -> Result<(), ProjectError> {
+        sqlx::query(
+            "INSERT INTO api_keys (id, project_id, name, prefix, key_sha256, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(key.id)
+        .bind(key.project_id)
+        .bind(&key.name)
+        .bind(&key.prefix)
+        .bind(hash.as_bytes())
+        .bind(key.created_at)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| {
+            let error = DatabaseError::from(error);
+            match error.constraint() {
+                Some("api_keys_project_id_fkey") => ProjectError::ProjectNotFound(key.project_id),
+                _ => error.into(),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// A page of a project's API keys, the newest first.
+    #[instrument(name = "db.api_key.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn list_keys(&self, project: ProjectId, page: &Page) -> Result<Vec<ApiKey>, ProjectError> {
+        let keys = sqlx::query_as(
+            "SELECT id, project_id, name, prefix, created_at, revoked_at
+             FROM api_keys
+             WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+             ORDER BY created_at DESC, id DESC
+             LIMIT $4",
+        )
+        .bind(project)
+        .bind(page.after_time())
+        .bind(page.after_id())
+        .bind(page.limit())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(keys)
+    }
+
+    /// Revokes an API key; one that is revoked already keeps its time.
+    #[instrument(name = "db.api_key.revoke", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn revoke_key(&self, id: ApiKeyId, now: DateTime<Utc>) -> Result<ApiKey, ProjectError> {
+        sqlx::query_as(
+            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1
+             RETURNING id, project_id, name, prefix, created_at, revoked_at",
+        )
+        .bind(id)
+        .bind(now)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?
+        .ok_or(ProjectError::ApiKeyNotFound(id))
+    }
+}

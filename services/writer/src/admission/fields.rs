@@ -1,0 +1,226 @@
+//! The fields of Sentry's event payload that Mesher reads, as its "Event Payloads" documentation describes them
+//! and as SDKs old and new send them.
+
+use chrono::{DateTime, NaiveDateTime, SubsecRound as _, Utc};
+use mesher_common::{id::EventId, status::Violation};
+use serde_json::{Map, Value};
+
+use super::shape::{kind, scalar, text, without_nul};
+use crate::event::{Fields, Level};
+
+type Object = Map<String, Value>;
+
+/// The most characters of a message or an exception's value in their columns; the payload keeps all.
+const MAX_TEXT: usize = 8192;
+/// The most characters of a name or version in its column.
+const MAX_SHORT: usize = 200;
+/// The most tags in their column, and the most characters in a tag's name or value: Sentry's own limits.
+const MAX_TAGS: usize = 200;
+const MAX_TAG: usize = 200;
+
+/// The id that the sender gave, if it gave one.
+pub(super) fn event_id(event: &Object) -> Result<Option<EventId>, Violation> {
+    match present(event, "event_id") {
+        None => Ok(None),
+        Some(Value::String(id)) => EventId::parse("event_id", id).map(Some),
+        Some(other) => Err(unexpected("event_id", "a string of 32 hex digits", other)),
+    }
+}
+
+/// Everything that is read of the payload.
+pub(super) fn read(event: &Object, now: DateTime<Utc>) -> Result<Fields, Violation> {
+    let message = message(event)?;
+    let exception = exception(event)?;
+    let says_something = message.is_some()
+        || exception.is_some()
+        || present(event, "stacktrace").is_some()
+        || present(event, "threads").is_some();
+    if !says_something {
+        return Err(Violation::new(
+            "message",
+            "is missing, and so are logentry, exception, stacktrace and threads: the event says nothing",
+        ));
+    }
+    let exception = exception.unwrap_or_default();
+    let sdk = object(event, "sdk")?;
+    let part = |name: &str| {
+        sdk.and_then(|sdk| sdk.get(name))
+            .and_then(|value| scalar(value, MAX_SHORT))
+    };
+    Ok(Fields {
+        occurred_at: timestamp(event, now)?,
+        level: level(event)?,
+        message,
+        exception_type: exception.kind,
+        exception_value: exception.value,
+        release: short(event, "release")?,
+        environment: short(event, "environment")?,
+        sdk_name: part("name"),
+        sdk_version: part("version"),
+        tags: Value::Object(tags(event)?).to_string(),
+        user: object(event, "user")?.map(|user| without_nul(&Value::Object(user.clone())).to_string()),
+    })
+}
+
+/// A field that is there; null is as good as absent.
+fn present<'a>(event: &'a Object, field: &str) -> Option<&'a Value> {
+    event.get(field).filter(|value| !value.is_null())
+}
+
+fn unexpected(field: &str, expected: &str, found: &Value) -> Violation {
+    Violation::new(field, format!("must be {expected}, and is {}", kind(found)))
+}
+
+fn object<'a>(event: &'a Object, field: &str) -> Result<Option<&'a Object>, Violation> {
+    match present(event, field) {
+        None => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(other) => Err(unexpected(field, "an object", other)),
+    }
+}
+
+fn short(event: &Object, field: &str) -> Result<Option<String>, Violation> {
+    present(event, field)
+        .map(|value| scalar(value, MAX_SHORT).ok_or_else(|| unexpected(field, "a string", value)))
+        .transpose()
+        .map(|text| text.filter(|text| !text.is_empty()))
+}
+
+/// `message`, a string or an object as `logentry` is; or `logentry`, of which the formatted text is preferred.
+fn message(event: &Object) -> Result<Option<String>, Violation> {
+    for field in ["logentry", "message"] {
+        let found = match present(event, field) {
+            None => None,
+            Some(Value::Object(entry)) => ["formatted", "message"].iter().find_map(|part| {
+                entry
+                    .get(*part)
+                    .and_then(Value::as_str)
+                    .filter(|text| !text.is_empty())
+            }),
+            Some(Value::String(message)) => Some(message.as_str()),
+            Some(other) => return Err(unexpected(field, "a string or an object", other)),
+        };
+        if let Some(found) = found.filter(|text| !text.is_empty()) {
+            return Ok(Some(text(found, MAX_TEXT)));
+        }
+    }
+    Ok(None)
+}
+
+#[derive(Debug, Default)]
+struct Exception {
+    kind: Option<String>,
+    value: Option<String>,
+}
+
+/// `exception`: `{"values": […]}`, a bare list, or a single one. The last of a list is the one that was thrown.
+fn exception(event: &Object) -> Result<Option<Exception>, Violation> {
+    let Some(found) = present(event, "exception") else {
+        return Ok(None);
+    };
+    let thrown = match found {
+        Value::Array(values) => values.iter().rfind(|value| value.is_object()),
+        Value::Object(one) => match one.get("values") {
+            None => Some(found),
+            Some(Value::Array(values)) => values.iter().rfind(|value| value.is_object()),
+            Some(Value::Null) => None,
+            Some(other) => return Err(unexpected("exception.values", "an array", other)),
+        },
+        other => return Err(unexpected("exception", "an object or an array", other)),
+    };
+    Ok(thrown.map(|thrown| {
+        let part = |name: &str, limit| thrown.get(name).and_then(|value| scalar(value, limit));
+        Exception {
+            kind: part("type", MAX_SHORT),
+            value: part("value", MAX_TEXT),
+        }
+    }))
+}
+
+/// `level`, in any case, by the names that SDKs and loggers use for the five levels.
+fn level(event: &Object) -> Result<Level, Violation> {
+    let name = match present(event, "level") {
+        None => return Ok(Level::Error),
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(unexpected("level", "a string", other)),
+    };
+    match name.to_ascii_lowercase().as_str() {
+        "debug" => Ok(Level::Debug),
+        "info" | "log" => Ok(Level::Info),
+        "warning" | "warn" => Ok(Level::Warning),
+        "error" => Ok(Level::Error),
+        "fatal" | "critical" => Ok(Level::Fatal),
+        _ => Err(Violation::new(
+            "level",
+            format!(
+                "must be fatal, error, warning, info or debug, and is {:?}",
+                text(name, 50)
+            ),
+        )),
+    }
+}
+
+/// `timestamp`: RFC 3339, the same without an offset (UTC is meant), or seconds since 1970, with a fraction.
+fn timestamp(event: &Object, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violation> {
+    let wrong = || {
+        Violation::new(
+            "timestamp",
+            "must be an RFC 3339 time or a number of seconds since 1970",
+        )
+    };
+    let time = match present(event, "timestamp") {
+        None => return Ok(now),
+        Some(Value::Number(seconds)) => {
+            let micros = seconds
+                .as_f64()
+                .map(|seconds| (seconds * 1e6).round())
+                .ok_or_else(wrong)?;
+            // What an i64 cannot hold saturates, and is then out of range below.
+            #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+            DateTime::from_timestamp_micros(micros as i64).ok_or_else(wrong)?
+        }
+        Some(Value::String(text)) => {
+            let text = text.trim();
+            DateTime::parse_from_rfc3339(text)
+                .map(|time| time.to_utc())
+                .or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc()))
+                .map_err(|_| wrong())?
+        }
+        Some(_) => return Err(wrong()),
+    };
+    // PostgreSQL's range ends elsewhere than chrono's; no event happened outside of these.
+    let years = 1970..=9999;
+    if years.contains(&chrono::Datelike::year(&time)) {
+        Ok(time.trunc_subsecs(6))
+    } else {
+        Err(wrong())
+    }
+}
+
+/// `tags`: an object, or a list of pairs, whose values are texts, numbers or booleans. Entries that are neither
+/// are left to the payload.
+fn tags(event: &Object) -> Result<Object, Violation> {
+    let mut tags = Object::new();
+    let mut add = |name: &str, value: &Value| {
+        if tags.len() < MAX_TAGS
+            && let Some(value) = scalar(value, MAX_TAG)
+        {
+            tags.insert(text(name, MAX_TAG), Value::String(value));
+        }
+    };
+    match present(event, "tags") {
+        None => {}
+        Some(Value::Object(fields)) => fields.iter().for_each(|(name, value)| add(name, value)),
+        Some(Value::Array(pairs)) => {
+            for pair in pairs {
+                if let Value::Array(pair) = pair
+                    && let [Value::String(name), value] = pair.as_slice()
+                {
+                    add(name, value);
+                }
+            }
+        }
+        Some(other) => return Err(unexpected("tags", "an object or an array of pairs", other)),
+    }
+    Ok(tags)
+}

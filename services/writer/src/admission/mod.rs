@@ -1,0 +1,98 @@
+//! Admission: from what a sender sent to an [`Event`], or to the reason why it is refused. What can be normalised
+//! is; what cannot be gets an error that names the field. Nothing that passes here can spoil a batch.
+
+mod depth;
+mod fields;
+mod shape;
+mod struct_json;
+
+use std::io;
+
+use chrono::{DateTime, Utc};
+use mesher_common::{
+    id::{EventId, ProjectId},
+    payload::{self, MAX_EVENT_BYTES, MAX_EVENT_DEPTH},
+    status::{self, Violation},
+};
+use prost_types::Struct;
+use serde_json::{Map, Value};
+use tonic::Status;
+
+use crate::event::Event;
+
+/// Why an event is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// A field cannot be read, or the event says nothing.
+    #[error(transparent)]
+    Invalid(#[from] Violation),
+    /// The event is too large.
+    #[error("{0}")]
+    TooLarge(Violation),
+    /// The payload could not be compressed.
+    #[error("the payload cannot be compressed")]
+    Compression(#[source] io::Error),
+}
+
+impl From<AdmissionError> for Status {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Invalid(violation) => violation.into(),
+            AdmissionError::TooLarge(violation) => status::too_large(&violation),
+            AdmissionError::Compression(cause) => status::internal(&cause),
+        }
+    }
+}
+
+/// What a sender sent.
+#[derive(Debug)]
+pub enum Sent<'a> {
+    /// JSON text.
+    Json(&'a [u8]),
+    /// The same, as protobuf has it.
+    Struct(&'a Struct),
+}
+
+/// Admits an event of `project` that arrived at `now`.
+pub fn admit(project: ProjectId, sent: &Sent<'_>, now: DateTime<Utc>) -> Result<Event, AdmissionError> {
+    match sent {
+        Sent::Json(json) => admit_json(project, "json", json, now),
+        Sent::Struct(event) => admit_json(project, "event", &struct_json::to_json(event), now),
+    }
+}
+
+fn admit_json(
+    project: ProjectId,
+    field: &'static str,
+    json: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Event, AdmissionError> {
+    if json.len() > MAX_EVENT_BYTES {
+        let description = format!("has {} bytes; {MAX_EVENT_BYTES} are allowed", json.len());
+        return Err(AdmissionError::TooLarge(Violation::new(field, description)));
+    }
+    if depth::exceeds(json, MAX_EVENT_DEPTH) {
+        return Err(Violation::new(field, format!("is nested deeper than {MAX_EVENT_DEPTH} levels")).into());
+    }
+    let event: Map<String, Value> = match serde_json::from_slice(json) {
+        Ok(Value::Object(event)) => event,
+        Ok(other) => {
+            let kind = shape::kind(&other);
+            return Err(Violation::new(field, format!("must be a JSON object, and is {kind}")).into());
+        }
+        Err(error) => return Err(Violation::new(field, format!("is not JSON: {error}")).into()),
+    };
+    let given = fields::event_id(&event)?;
+    let fields = fields::read(&event, now)?;
+    Ok(Event {
+        id: given.unwrap_or_else(EventId::new),
+        id_given: given.is_some(),
+        project_id: project,
+        received_at: now,
+        fields,
+        payload: payload::compress(json).map_err(AdmissionError::Compression)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+use chrono::TimeZone as _;
+
+use super::*;
+use crate::event::Level;
+
+fn now() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap()
+}
+
+fn admit_text(json: &str) -> Result<Event, AdmissionError> {
+    admit(ProjectId::new(), &Sent::Json(json.as_bytes()), now())
+}
+
+fn refused(json: &str) -> Violation {
+    match admit_text(json) {
+        Err(AdmissionError::Invalid(violation) | AdmissionError::TooLarge(violation)) => violation,
+        other => panic!("{json:.100} gave {other:?}"),
+    }
+}
+
+#[test]
+fn an_event_as_sdks_send_it_is_read_whole() {
+    let json = r#"{
+        "event_id": "0123456789ABCDEF0123456789ABCDEF", "timestamp": "2026-01-02T03:04:05.123456789Z",
+        "level": "Warning", "logentry": {"message": "a %s", "params": ["b"], "formatted": "a b"},
+        "exception": {"values": [{"type": "Inner", "value": "i"}, {"type": "Outer", "value": "o"}]},
+        "tags": {"a": "x", "b": 1, "c": true, "d": null}, "user": {"id": 7}, "release": "1.2",
+        "environment": "test", "sdk": {"name": "sentry.python", "version": "2"}, "unknown": [1]
+    }"#;
+    let event = admit_text(json).unwrap();
+    assert_eq!(event.id.to_hex(), "0123456789abcdef0123456789abcdef");
+    assert!(event.id_given);
+    assert_eq!(payload::decompress(&event.payload).unwrap(), json.as_bytes());
+    let fields = event.fields;
+    assert_eq!(
+        fields.occurred_at.timestamp_micros(),
+        now().timestamp_micros() + 123_456
+    );
+    assert_eq!(fields.level, Level::Warning);
+    assert_eq!(fields.message.as_deref(), Some("a b"));
+    assert_eq!(
+        fields.exception_type.as_deref(),
+        Some("Outer"),
+        "the last one is the one thrown"
+    );
+    assert_eq!(fields.exception_value.as_deref(), Some("o"));
+    assert_eq!(fields.tags, r#"{"a":"x","b":"1","c":"true"}"#);
+    assert_eq!(fields.user.as_deref(), Some(r#"{"id":7}"#));
+    assert_eq!(
+        (fields.release.as_deref(), fields.environment.as_deref()),
+        (Some("1.2"), Some("test"))
+    );
+    assert_eq!(
+        (fields.sdk_name.as_deref(), fields.sdk_version.as_deref()),
+        (Some("sentry.python"), Some("2"))
+    );
+}
+
+#[test]
+fn the_least_event_gets_what_it_lacks() {
+    let event = admit_text(r#"{"message":"boom"}"#).unwrap();
+    assert!(!event.id_given);
+    assert_eq!(event.fields.occurred_at, now());
+    assert_eq!(event.fields.level, Level::Error);
+    assert_eq!(event.fields.tags, "{}");
+}
+
+#[test]
+fn other_shapes_of_the_same_are_normalised() {
+    for (json, expected) in [
+        (r#"{"message":"m","tags":[["a",1],["b"],5]}"#, r#"{"a":"1"}"#),
+        (
+            r#"{"message":"m","tags":{"a\u0000b":"x\u0000y"}}"#,
+            "{\"a\u{fffd}b\":\"x\u{fffd}y\"}",
+        ),
+        (r#"{"message":"m","tags":null}"#, "{}"),
+    ] {
+        assert_eq!(admit_text(json).unwrap().fields.tags, expected);
+    }
+    for timestamp in [
+        "1767323045",
+        "1767323045.0",
+        "\"2026-01-02T04:04:05+01:00\"",
+        "\"2026-01-02T03:04:05\"",
+    ] {
+        let event = admit_text(&format!(r#"{{"message":"m","timestamp":{timestamp}}}"#)).unwrap();
+        assert_eq!(event.fields.occurred_at, now(), "{timestamp}");
+    }
+    for thrown in [
+        r#"{"type":"T"}"#,
+        r#"[{"type":"T"}]"#,
+        r#"{"values":[{"type":"T"},null]}"#,
+    ] {
+        let event = admit_text(&format!(r#"{{"exception":{thrown}}}"#)).unwrap();
+        assert_eq!(event.fields.exception_type.as_deref(), Some("T"), "{thrown}");
+    }
+    let event = admit_text(r#"{"message":{"message":"m"},"user":{"a\u0000":"\u0000"}}"#).unwrap();
+    assert_eq!(event.fields.message.as_deref(), Some("m"));
+    assert_eq!(event.fields.user.as_deref(), Some("{\"a\u{fffd}\":\"\u{fffd}\"}"));
+    assert!(admit_text(r#"{"stacktrace":{"frames":[]}}"#).is_ok());
+    assert!(admit_text(r#"{"threads":{"values":[]}}"#).is_ok());
+}
+
+#[test]
+fn what_cannot_be_normalised_is_refused_with_the_fields_name() {
+    for (json, field) in [
+        ("[]", "json"),
+        ("null", "json"),
+        ("", "json"),
+        ("{", "json"),
+        ("{}", "message"),
+        (r#"{"message":""}"#, "message"),
+        (r#"{"message":5}"#, "message"),
+        (r#"{"exception":{"values":[]}}"#, "message"),
+        (r#"{"exception":"x"}"#, "exception"),
+        (r#"{"exception":{"values":5}}"#, "exception.values"),
+        (r#"{"message":"m","event_id":"xyz"}"#, "event_id"),
+        (r#"{"message":"m","event_id":5}"#, "event_id"),
+        (r#"{"message":"m","level":"loud"}"#, "level"),
+        (r#"{"message":"m","timestamp":"yesterday"}"#, "timestamp"),
+        (r#"{"message":"m","timestamp":1e300}"#, "timestamp"),
+        (r#"{"message":"m","timestamp":-1}"#, "timestamp"),
+        (r#"{"message":"m","tags":5}"#, "tags"),
+        (r#"{"message":"m","user":"me"}"#, "user"),
+        (r#"{"message":"m","release":{}}"#, "release"),
+    ] {
+        assert_eq!(refused(json).field, field, "{json}");
+    }
+    let deep = format!(
+        r#"{{"message":"m","extra":{}{}}}"#,
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    assert!(refused(&deep).description.contains("nested deeper"));
+    let large = format!(r#"{{"message":"{}"}}"#, "x".repeat(2 * 1024 * 1024));
+    assert!(refused(&large).description.contains("bytes"));
+}
+
+#[test]
+fn a_struct_is_as_good_as_json() {
+    let text = |text: &str| prost_types::Value {
+        kind: Some(prost_types::value::Kind::StringValue(text.to_owned())),
+    };
+    let fields = [
+        ("message".to_owned(), text("boom")),
+        ("level".to_owned(), text("info")),
+    ]
+    .into();
+    let event = admit(ProjectId::new(), &Sent::Struct(&Struct { fields }), now()).unwrap();
+    assert_eq!(event.fields.message.as_deref(), Some("boom"));
+    assert_eq!(
+        payload::decompress(&event.payload).unwrap(),
+        br#"{"level":"info","message":"boom"}"#
+    );
+}

@@ -1,0 +1,62 @@
+//! The service's settings.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use clap::{Args, Parser};
+use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig};
+
+/// Mesher's writer: takes events in and stores them.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mesher-writer", version)]
+pub struct Config {
+    /// Address to serve gRPC on. Port 0 takes any free one.
+    #[arg(long, env = "MESHER_LISTEN", default_value = "127.0.0.1:50054")]
+    pub listen: SocketAddr,
+    /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
+    #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:51054")]
+    pub admin_listen: SocketAddr,
+    /// How events are buffered and stored.
+    #[command(flatten)]
+    pub writer: WriterArgs,
+    /// How to reach the database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// How the process logs, traces and stops.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+impl ProcessConfig for Config {
+    fn process(&self) -> &ProcessArgs {
+        &self.process
+    }
+}
+
+/// The settings that are the writer's alone.
+#[derive(Args, Clone, Debug)]
+pub struct WriterArgs {
+    /// How many shards the projects are spread over: each is a task with one flush in flight.
+    #[arg(long, env = "MESHER_SHARDS", default_value = "2")]
+    pub shards: NonZeroUsize,
+    /// A project's events are flushed when so many are buffered.
+    #[arg(long, env = "MESHER_FLUSH_EVENTS", default_value = "50")]
+    pub flush_events: NonZeroUsize,
+    /// A project's events are flushed so long after the first was buffered.
+    #[arg(long, env = "MESHER_FLUSH_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub flush_interval: Duration,
+    /// The most events of a project in memory, those being flushed included: past it the oldest are dropped.
+    #[arg(long, env = "MESHER_BUFFER_EVENTS", default_value = "500")]
+    pub buffer_events: NonZeroUsize,
+    /// How long what the database said of an API key is remembered: so long does a revoked one go on working.
+    #[arg(long, env = "MESHER_API_KEY_CACHE", default_value = "5s", value_parser = api_key_cache)]
+    pub api_key_cache: Duration,
+}
+
+/// A revoked key must stop working within 10 seconds.
+fn api_key_cache(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(ttl) if ttl <= Duration::from_secs(10) => Ok(ttl),
+        Ok(_) => Err("a revoked key must stop working within 10 s: give 10s at the most".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

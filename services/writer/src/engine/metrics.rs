@@ -1,0 +1,94 @@
+//! What the engine tells Prometheus, for all projects together: a label for each project would be without bound.
+//! A project's own numbers are in its account.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use super::account::{DropReason, Settled};
+
+/// Seconds; from a single COPY to one that was tried three times.
+const FLUSH_BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EndLabels {
+    end: &'static str,
+}
+
+/// The engine's metrics; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    accepted: Counter,
+    refused: Counter,
+    settled: Family<EndLabels, Counter>,
+    buffered: Gauge,
+    flush_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Metrics in `registry`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            accepted: Counter::default(),
+            refused: Counter::default(),
+            settled: Family::default(),
+            buffered: Gauge::default(),
+            flush_seconds: Histogram::new(FLUSH_BUCKETS),
+        };
+        registry.register(
+            "mesher_writer_accepted",
+            "Events acknowledged",
+            metrics.accepted.clone(),
+        );
+        registry.register(
+            "mesher_writer_refused",
+            "Events refused at admission",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "mesher_writer_settled",
+            "Accepted events that are no longer buffered, by their end",
+            metrics.settled.clone(),
+        );
+        registry.register(
+            "mesher_writer_buffered",
+            "Accepted events in memory",
+            metrics.buffered.clone(),
+        );
+        registry.register(
+            "mesher_writer_flush_seconds",
+            "Time of a flush, its retries included",
+            metrics.flush_seconds.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn accept(&self, count: usize) {
+        self.accepted.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+        self.buffered.inc_by(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn refuse(&self, count: u64) {
+        self.refused.inc_by(count);
+    }
+
+    pub(super) fn settle(&self, settled: Settled, count: u64) {
+        let end = match settled {
+            Settled::Stored => "stored",
+            Settled::DeadLettered => "dead_lettered",
+            Settled::Dropped(reason) => reason.label(),
+        };
+        self.settled.get_or_create(&EndLabels { end }).inc_by(count);
+        self.buffered.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn drop_oldest(&self, count: u64) {
+        self.settle(Settled::Dropped(DropReason::BufferFull), count);
+    }
+
+    pub(super) fn flushed(&self, elapsed: std::time::Duration) {
+        self.flush_seconds.observe(elapsed.as_secs_f64());
+    }
+}

@@ -1,0 +1,98 @@
+//! An event that was admitted: everything that will be stored of it, and nothing that could still be refused.
+
+use chrono::{DateTime, Utc};
+use mesher_common::id::{EventId, ProjectId};
+
+/// How bad the matter is that an event tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Of interest only while debugging.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something may be going wrong.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// The application could not go on.
+    Fatal,
+}
+
+impl Level {
+    /// Its label in the database's `event_level`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// An admitted event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its id.
+    pub id: EventId,
+    /// Whether the sender gave the id: only then can another event have the same.
+    pub id_given: bool,
+    /// The project that it belongs to.
+    pub project_id: ProjectId,
+    /// When the writer took it in; together with the id, what tells a retry from a new event.
+    pub received_at: DateTime<Utc>,
+    /// What is read of its payload.
+    pub fields: Fields,
+    /// The whole payload as received, compressed.
+    pub payload: Vec<u8>,
+}
+
+impl Event {
+    /// About how many bytes it takes in memory and in the database.
+    pub fn size(&self) -> usize {
+        let fields = &self.fields;
+        let texts = [
+            &fields.message,
+            &fields.exception_type,
+            &fields.exception_value,
+            &fields.release,
+            &fields.environment,
+            &fields.sdk_name,
+            &fields.sdk_version,
+            &fields.user,
+        ];
+        size_of::<Self>()
+            + self.payload.len()
+            + fields.tags.len()
+            + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
+/// What is read of an event's payload, because events are filtered, grouped or listed by it. No text holds a NUL,
+/// which PostgreSQL cannot store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fields {
+    /// When it happened, as its sender says.
+    pub occurred_at: DateTime<Utc>,
+    /// How bad it is.
+    pub level: Level,
+    /// Its message.
+    pub message: Option<String>,
+    /// The type of the exception that was thrown.
+    pub exception_type: Option<String>,
+    /// The value of the exception that was thrown.
+    pub exception_value: Option<String>,
+    /// The application's version.
+    pub release: Option<String>,
+    /// Where the application runs.
+    pub environment: Option<String>,
+    /// The name of the SDK that sent it.
+    pub sdk_name: Option<String>,
+    /// The version of the SDK that sent it.
+    pub sdk_version: Option<String>,
+    /// The tags: the JSON text of an object of strings.
+    pub tags: String,
+    /// Whom it happened to: the JSON text of an object.
+    pub user: Option<String>,
+}

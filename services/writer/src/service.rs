@@ -1,0 +1,267 @@
+//! `WriterService`: proto to domain and back.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use mesher_common::{
+    access::Access,
+    clock::{Clock, timestamp},
+    id::ProjectId,
+    status::{self, Violation},
+};
+use mesher_proto::mesher::writer::v1::{
+    self as proto, event_payload, store_request, store_result, writer_service_server::WriterService,
+};
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+use crate::{
+    admission::{AdmissionError, Sent, admit},
+    engine::{
+        Engine,
+        account::{Account, DropReason},
+    },
+    event::Event,
+};
+
+/// The most events in one request.
+const MAX_BATCH: usize = 1000;
+/// After so many events of a batch, other calls get their turn: reading one takes tens of microseconds.
+const EVENTS_PER_TURN: usize = 32;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    access: Access,
+    engine: Engine,
+    clock: Clock,
+    started: prost_types::Timestamp,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    /// The service on `engine`, by the time of `clock`. Its streams end when `shutdown` is cancelled.
+    pub fn new(access: Access, engine: Engine, clock: Clock, shutdown: CancellationToken) -> Self {
+        let started = timestamp(clock.now());
+        Self {
+            access,
+            engine,
+            clock,
+            started,
+            shutdown,
+        }
+    }
+
+    /// Admits what there is, and buffers it: a result for each event.
+    async fn store_all(
+        &self,
+        project: ProjectId,
+        payloads: &[proto::EventPayload],
+    ) -> Result<Vec<proto::StoreResult>, Status> {
+        if payloads.is_empty() || payloads.len() > MAX_BATCH {
+            let description = format!("has {} events; 1 to {MAX_BATCH} are allowed", payloads.len());
+            return Err(Violation::new("events", description).into());
+        }
+        let now = self.clock.now();
+        let mut events: Vec<Event> = Vec::with_capacity(payloads.len());
+        let mut results = Vec::with_capacity(payloads.len());
+        let mut refused = 0;
+        for (index, payload) in payloads.iter().enumerate() {
+            if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let sent = payload.payload.as_ref().map(|payload| match payload {
+                event_payload::Payload::Event(event) => Sent::Struct(event),
+                event_payload::Payload::Json(json) => Sent::Json(json),
+            });
+            let outcome = match admitted(project, sent, now) {
+                Ok(event) => {
+                    let id = event.id.to_hex();
+                    events.push(event);
+                    store_result::Outcome::EventId(id)
+                }
+                Err(error) => {
+                    refused += 1;
+                    store_result::Outcome::Error(rpc_status(&error.into()))
+                }
+            };
+            results.push(proto::StoreResult {
+                outcome: Some(outcome),
+            });
+        }
+        if refused > 0 {
+            self.engine.refuse(project, refused).await?;
+        }
+        if !events.is_empty() {
+            self.engine.accept(project, events).await?;
+        }
+        Ok(results)
+    }
+
+    /// Answers one request of a stream. The key is looked at each time: it may be revoked meanwhile.
+    async fn store_streamed(
+        &self,
+        metadata: &MetadataMap,
+        request: Result<proto::StoreStreamRequest, Status>,
+    ) -> Result<proto::StoreStreamResponse, Status> {
+        let request = request?;
+        let project = self.access.api_key::<proto::StoreStreamRequest>(metadata).await?;
+        let results = self.store_all(project, &request.events).await?;
+        Ok(proto::StoreStreamResponse {
+            sequence: request.sequence,
+            results,
+            durability: DURABILITY,
+        })
+    }
+}
+
+/// What an acknowledgement promises.
+const DURABILITY: i32 = proto::Durability::Memory as i32;
+
+#[tonic::async_trait]
+impl WriterService for Service {
+    async fn store(
+        &self,
+        request: Request<proto::StoreRequest>,
+    ) -> Result<Response<proto::StoreResponse>, Status> {
+        let project = self
+            .access
+            .api_key::<proto::StoreRequest>(request.metadata())
+            .await?;
+        let sent = request.get_ref().payload.as_ref().map(|payload| match payload {
+            store_request::Payload::Event(event) => Sent::Struct(event),
+            store_request::Payload::Json(json) => Sent::Json(json),
+        });
+        let event = match admitted(project, sent, self.clock.now()) {
+            Ok(event) => event,
+            Err(error) => {
+                self.engine.refuse(project, 1).await?;
+                return Err(error.into());
+            }
+        };
+        let event_id = event.id.to_hex();
+        self.engine.accept(project, vec![event]).await?;
+        Ok(Response::new(proto::StoreResponse {
+            event_id,
+            durability: DURABILITY,
+        }))
+    }
+
+    async fn store_batch(
+        &self,
+        request: Request<proto::StoreBatchRequest>,
+    ) -> Result<Response<proto::StoreBatchResponse>, Status> {
+        let project = self
+            .access
+            .api_key::<proto::StoreBatchRequest>(request.metadata())
+            .await?;
+        let results = self.store_all(project, &request.get_ref().events).await?;
+        Ok(Response::new(proto::StoreBatchResponse {
+            results,
+            durability: DURABILITY,
+        }))
+    }
+
+    type StoreStreamStream = Pin<Box<dyn Stream<Item = Result<proto::StoreStreamResponse, Status>> + Send>>;
+
+    async fn store_stream(
+        &self,
+        request: Request<Streaming<proto::StoreStreamRequest>>,
+    ) -> Result<Response<Self::StoreStreamStream>, Status> {
+        self.access
+            .api_key::<proto::StoreStreamRequest>(request.metadata())
+            .await?;
+        let (metadata, _, requests) = request.into_parts();
+        let service = self.clone();
+        // An error ends the stream; so does the shutdown, between two requests.
+        let answers = stream::unfold(Some(requests), move |requests| {
+            let (service, metadata) = (service.clone(), metadata.clone());
+            async move {
+                let mut requests = requests?;
+                let request = tokio::select! {
+                    biased;
+                    () = service.shutdown.cancelled() => Err(status::shutting_down()),
+                    request = requests.next() => request?,
+                };
+                let answer = service.store_streamed(&metadata, request).await;
+                let rest = answer.is_ok().then_some(requests);
+                Some((answer, rest))
+            }
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn flush(
+        &self,
+        request: Request<proto::FlushRequest>,
+    ) -> Result<Response<proto::FlushResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let project = ProjectId::parse("project_id", &request.project_id)?;
+        let stored = self.engine.flush(project).await?;
+        Ok(Response::new(proto::FlushResponse {
+            stored_count: signed(stored),
+        }))
+    }
+
+    async fn get_writer_stats(
+        &self,
+        request: Request<proto::GetWriterStatsRequest>,
+    ) -> Result<Response<proto::GetWriterStatsResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let project = ProjectId::parse("project_id", &request.project_id)?;
+        let account = self.engine.account(project).await?;
+        Ok(Response::new(proto::GetWriterStatsResponse {
+            stats: Some(stats(&account, self.started)),
+        }))
+    }
+}
+
+fn admitted(
+    project: ProjectId,
+    sent: Option<Sent<'_>>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Event, AdmissionError> {
+    let sent = sent.ok_or_else(|| Violation::new("payload", "is missing: give event or json"))?;
+    admit(project, &sent, now)
+}
+
+/// An error as part of an answer.
+fn rpc_status(status: &Status) -> tonic_types::Status {
+    // What the details hold is this very message; it is only missing where the code and the text say all.
+    tonic_types::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
+}
+
+fn stats(account: &Account, started: prost_types::Timestamp) -> proto::WriterStats {
+    let drops = DropReason::ALL
+        .into_iter()
+        .map(|reason| proto::writer_stats::Drop {
+            reason: match reason {
+                DropReason::BufferFull => proto::DropReason::BufferFull,
+                DropReason::DatabaseFailed => proto::DropReason::DatabaseFailed,
+                DropReason::Duplicate => proto::DropReason::Duplicate,
+                DropReason::ProjectDeleted => proto::DropReason::ProjectDeleted,
+            }
+            .into(),
+            count: signed(account.dropped(reason)),
+        })
+        .filter(|drop| drop.count > 0)
+        .collect();
+    proto::WriterStats {
+        start_time: Some(started),
+        accepted_count: signed(account.accepted),
+        stored_count: signed(account.stored),
+        buffered_count: signed(account.buffered),
+        drops,
+        dead_lettered_count: signed(account.dead_lettered),
+        refused_count: signed(account.refused),
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

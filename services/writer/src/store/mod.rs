@@ -1,0 +1,215 @@
+//! PostgreSQL: the [`Sink`] of the engine. All the SQL of the service.
+
+mod copy;
+mod partitions;
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mesher_common::{
+    db::DatabaseError,
+    id::{EventId, ProjectId},
+};
+use sqlx::{PgConnection, PgPool};
+use tracing::instrument;
+use uuid::Uuid;
+
+pub use self::partitions::Partitions;
+use crate::{
+    engine::sink::{Outcome, Sink, SinkError},
+    event::Event,
+};
+
+/// For how long the same id, sent again, is the same event.
+const SAME_EVENT: TimeDelta = TimeDelta::days(1);
+
+/// How often a batch is begun anew because the table changed under it: a project was deleted, another writer
+/// stored one of the ids, a partition went.
+const RESTARTS: usize = 4;
+
+/// SQLSTATE `unique_violation`.
+const UNIQUE_VIOLATION: &str = "23505";
+/// SQLSTATE `check_violation`; without a constraint's name it says that no partition takes the row.
+const CHECK_VIOLATION: &str = "23514";
+
+/// The events in the database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+    partitions: Partitions,
+}
+
+impl Store {
+    /// The store in the database of `pool`.
+    pub fn new(pool: PgPool) -> Self {
+        Self {
+            partitions: Partitions::new(pool.clone()),
+            pool,
+        }
+    }
+
+    /// The partitions of the events.
+    pub fn partitions(&self) -> &Partitions {
+        &self.partitions
+    }
+
+    /// One transaction: what is not in the table yet, and is not `gone`, is copied into it.
+    #[instrument(
+        name = "db.events.copy", skip_all,
+        fields(otel.kind = "client", db.system.name = "postgresql", events = batch.len())
+    )]
+    async fn try_store(
+        &self,
+        batch: &[Event],
+        gone: &HashSet<ProjectId>,
+    ) -> Result<Vec<Outcome>, DatabaseError> {
+        let mut transaction = self.pool.begin().await?;
+        let stored = stored_already(&mut transaction, batch).await?;
+        let mut seen = HashSet::new();
+        let outcomes: Vec<(Outcome, bool)> = batch
+            .iter()
+            .zip(stored)
+            .map(|(event, stored)| match stored {
+                _ if gone.contains(&event.project_id) => (Outcome::ProjectDeleted, false),
+                // The id and the time are fixed before the first try: the same pair is this very event.
+                Some(at) if at == event.received_at => (Outcome::Stored, false),
+                Some(_) => (Outcome::Duplicate, false),
+                None if !seen.insert((event.project_id, event.id)) => (Outcome::Duplicate, false),
+                None => (Outcome::Stored, true),
+            })
+            .collect();
+        let rows = batch
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, (_, copied))| *copied)
+            .map(|(event, _)| event);
+        let rows = copy::encode(rows);
+        let mut copy = transaction.copy_in_raw(copy::STATEMENT).await?;
+        copy.send(rows).await?;
+        copy.finish().await?;
+        transaction.commit().await?;
+        Ok(outcomes.into_iter().map(|(outcome, _)| outcome).collect())
+    }
+
+    /// Those of a batch's projects that do not exist.
+    async fn deleted_projects(&self, batch: &[Event]) -> Result<HashSet<ProjectId>, DatabaseError> {
+        let mut projects: HashSet<ProjectId> = batch.iter().map(|event| event.project_id).collect();
+        let ids: Vec<Uuid> = projects.iter().map(|project| project.0).collect();
+        let found: Vec<ProjectId> = sqlx::query_scalar("SELECT id FROM projects WHERE id = ANY ($1)")
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await?;
+        for project in found {
+            projects.remove(&project);
+        }
+        Ok(projects)
+    }
+}
+
+/// For each event of a batch, when an event with its id was received that is in the table already: up to a day
+/// before. Only ids that senders gave are looked for: those made at admission are new.
+async fn stored_already(
+    connection: &mut PgConnection,
+    batch: &[Event],
+) -> Result<Vec<Option<DateTime<Utc>>>, DatabaseError> {
+    let mut found = vec![None; batch.len()];
+    let given: Vec<(usize, &Event)> = batch
+        .iter()
+        .enumerate()
+        .filter(|(_, event)| event.id_given)
+        .collect();
+    let Some(oldest) = given.iter().map(|(_, event)| event.received_at).min() else {
+        return Ok(found);
+    };
+    let projects: Vec<ProjectId> = given.iter().map(|(_, event)| event.project_id).collect();
+    let ids: Vec<EventId> = given.iter().map(|(_, event)| event.id).collect();
+    // A subquery with a LIMIT, so that each id is looked up in the index whatever the planner thinks of the table.
+    let times: Vec<Option<DateTime<Utc>>> = sqlx::query_scalar(
+        "SELECT (
+             SELECT e.received_at FROM events e
+             WHERE e.project_id = sent.project_id AND e.event_id = sent.event_id AND e.received_at >= $3
+             ORDER BY e.received_at DESC LIMIT 1
+         )
+         FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS sent (project_id, event_id, position)
+         ORDER BY sent.position",
+    )
+    .bind(projects.iter().map(|project| project.0).collect::<Vec<_>>())
+    .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+    .bind(oldest - SAME_EVENT)
+    .fetch_all(connection)
+    .await?;
+    for ((index, event), time) in given.into_iter().zip(times) {
+        found[index] = time.filter(|time| *time >= event.received_at - SAME_EVENT);
+    }
+    Ok(found)
+}
+
+impl Sink for Store {
+    async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
+        let mut gone = HashSet::new();
+        for _ in 0..RESTARTS {
+            let days = batch.iter().map(|event| event.received_at.date_naive());
+            self.partitions
+                .ensure(days)
+                .await
+                .map_err(SinkError::Unavailable)?;
+            let error = match self.try_store(batch, &gone).await {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(error) => error,
+            };
+            let sqlstate = error.sqlstate().unwrap_or_default();
+            match (sqlstate.as_str(), error.constraint()) {
+                (_, Some("events_project_id_fkey")) => {
+                    gone = self
+                        .deleted_projects(batch)
+                        .await
+                        .map_err(SinkError::Unavailable)?;
+                }
+                (UNIQUE_VIOLATION, _) => {}
+                (CHECK_VIOLATION, None) => self.partitions.forget(),
+                _ => return Err(sink_error(error, sqlstate)),
+            }
+        }
+        Err(SinkError::Unavailable(DatabaseError::Unavailable(
+            sqlx::Error::PoolTimedOut,
+        )))
+    }
+
+    #[instrument(
+        name = "db.dead_letter.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql")
+    )]
+    async fn dead_letter(&self, event: &Event, sqlstate: &str, reason: &str) -> Result<(), SinkError> {
+        sqlx::query(
+            "INSERT INTO dead_letters (project_id, event_id, received_at, sqlstate, reason, payload)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(event.project_id)
+        .bind(event.id)
+        .bind(event.received_at)
+        .bind(sqlstate)
+        .bind(reason)
+        .bind(&event.payload)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| {
+            let error = DatabaseError::from(error);
+            let sqlstate = error.sqlstate().unwrap_or_default();
+            sink_error(error, sqlstate)
+        })?;
+        Ok(())
+    }
+}
+
+/// Whether an error is about a row's data: data exceptions (22), violated constraints (23), limits exceeded (54).
+/// Anything else says nothing against the batch.
+fn sink_error(error: DatabaseError, sqlstate: String) -> SinkError {
+    if ["22", "23", "54"].iter().any(|class| sqlstate.starts_with(class)) {
+        let reason = match &error {
+            DatabaseError::Query(cause) | DatabaseError::Unavailable(cause) => cause.to_string(),
+        };
+        SinkError::Rejected { sqlstate, reason }
+    } else {
+        SinkError::Unavailable(error)
+    }
+}

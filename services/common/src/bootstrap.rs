@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    config::{ConfigError, ProcessConfig},
+    config::{ConfigError, ProcessArgs, ProcessConfig},
     handle::Handle,
     telemetry::Telemetry,
 };
@@ -30,37 +30,52 @@ pub fn run<C: ProcessConfig>(
     name: &'static str,
     spawn: impl AsyncFnOnce(C) -> anyhow::Result<Handle>,
 ) -> ExitCode {
-    run_then(name, spawn, |handle| println(&handle.ready_line(name)))
+    match parse::<C>() {
+        Ok(config) => run_with(name, config, spawn, |handle| println(&handle.ready_line(name))),
+        Err(code) => code,
+    }
 }
 
-/// As [`run`], but says by itself that it is ready.
-pub fn run_then<C: ProcessConfig>(
+/// Reads the configuration from the command line and the environment, or says what is wrong with it.
+pub fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|error| {
+        // Nothing is left to do when the terminal is gone.
+        let _ = error.print();
+        if error.use_stderr() {
+            ExitCode::from(EXIT_USAGE)
+        } else {
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+/// As [`run`], with a configuration that was read already, and reporting by `announce`.
+pub fn run_with<C: ProcessConfig>(
     name: &'static str,
+    config: C,
     spawn: impl AsyncFnOnce(C) -> anyhow::Result<Handle>,
     announce: impl FnOnce(&Handle),
 ) -> ExitCode {
-    let config = match C::try_parse() {
-        Ok(config) => config,
-        Err(error) => {
-            // Nothing is left to do when the terminal is gone.
-            let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
-        }
-    };
+    let process = config.process().clone();
+    run_once(name, &process, serve(name, config, spawn, announce))
+}
+
+/// Runs one piece of work that ends by itself, with a log and traces around it.
+pub fn run_once(
+    name: &'static str,
+    process: &ProcessArgs,
+    work: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(name, &anyhow::Error::new(error).context("no runtime")),
     };
     runtime.block_on(async move {
-        let telemetry = match Telemetry::init(name, config.process()) {
+        let telemetry = match Telemetry::init(name, process) {
             Ok(telemetry) => telemetry,
             Err(error) => return fail(name, &error),
         };
-        let code = match serve(name, config, spawn, announce).await {
+        let code = match work.await {
             Ok(code) => code,
             Err(error) => fail(name, &error),
         };

@@ -50,13 +50,45 @@ fn as_role(options: PgConnectOptions, role: &str) -> PgConnectOptions {
         .options([("role", role), ("statement_timeout", STATEMENT_TIMEOUT)])
 }
 
+/// Waits until the database takes connections, up to `wait`.
+pub async fn wait_until_reachable(options: &PgConnectOptions, wait: Duration) -> Result<(), ConnectError> {
+    retry(wait, async || open(options).await.map(drop)).await
+}
+
 async fn wait_for_schema(options: &PgConnectOptions, wait: Duration) -> Result<(), ConnectError> {
+    retry(wait, async || {
+        let mut connection = open(options).await?;
+        mesher_migrations::check(&mut connection).await?;
+        // The check is done; how the connection ends changes nothing.
+        let _ = connection.close().await;
+        Ok(())
+    })
+    .await
+}
+
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, ConnectError> {
+    let unreachable = |source| ConnectError::Unreachable {
+        waited: Duration::ZERO,
+        source,
+    };
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(connection) => connection.map_err(unreachable),
+        Err(_) => Err(unreachable(sqlx::Error::PoolTimedOut)),
+    }
+}
+
+/// Tries until it succeeds, cannot succeed any more, or `wait` is over.
+async fn retry(
+    wait: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<(), ConnectError>,
+) -> Result<(), ConnectError> {
     let started = Instant::now();
     let mut told = false;
     loop {
-        let error = match try_schema(options).await {
+        let error = match attempt().await {
             Ok(()) => return Ok(()),
-            // Waiting does not make a schema older.
+            // A schema does not get older. Everything else may come right: a database may be starting, and roles and
+            // passwords are made by the migration and by whoever runs it.
             Err(error @ ConnectError::Schema(SchemaError::Newer { .. })) => return Err(error),
             Err(error) => error,
         };
@@ -73,22 +105,6 @@ async fn wait_for_schema(options: &PgConnectOptions, wait: Duration) -> Result<(
         }
         tokio::time::sleep(CONNECT_RETRY).await;
     }
-}
-
-async fn try_schema(options: &PgConnectOptions) -> Result<(), ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable {
-        waited: Duration::ZERO,
-        source,
-    };
-    let mut connection =
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
-            Ok(connection) => connection.map_err(unreachable)?,
-            Err(_) => return Err(unreachable(sqlx::Error::PoolTimedOut)),
-        };
-    mesher_migrations::check(&mut connection).await?;
-    // The check is done; how the connection ends changes nothing.
-    let _ = connection.close().await;
-    Ok(())
 }
 
 /// An error of a query, sorted by what a caller can do about it.

@@ -19,6 +19,6 @@ pub mod rpc;
 pub mod secret;
 pub mod server;
 pub mod status;
-mod supervise;
+pub mod supervise;
 pub mod telemetry;
 pub mod text;

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, LazyLock},
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, Request, Response};
@@ -25,6 +25,12 @@ use crate::{status, telemetry};
 
 /// The most calls in hand at once, open streams included; more are refused with `RESOURCE_EXHAUSTED`.
 pub const MAX_CALLS: usize = 1024;
+
+/// How long a call may take until its answer begins.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The label of every RPC that is not of the API.
+const OTHER: &str = "other";
 
 /// Seconds; from a cached read to a call that waits for a flush.
 const LATENCY_BUCKETS: [f64; 12] = [
@@ -148,9 +154,19 @@ where
             async move {
                 let mut call = call;
                 let response = answer.await?;
-                if response.headers().contains_key(Status::GRPC_STATUS) {
-                    call.end(response.headers());
-                }
+                let response = match Status::from_header_map(response.headers()) {
+                    // The health service answers in its own way, which its clients know.
+                    Some(status) if call.rpc != OTHER || status.code() == Code::Unimplemented => {
+                        let status = status::typed(status);
+                        call.end_with(status.code());
+                        status.into_http()
+                    }
+                    Some(status) => {
+                        call.end_with(status.code());
+                        response
+                    }
+                    None => response,
+                };
                 Ok(response.map(|body| Body::new(CallBody { body, call })))
             }
             .instrument(span),
@@ -256,7 +272,7 @@ fn known(path: &str) -> &'static str {
             })
             .collect()
     });
-    PATHS.get(path).map_or("other", String::as_str)
+    PATHS.get(path).map_or(OTHER, String::as_str)
 }
 
 /// The code's name in gRPC's specification.

@@ -20,12 +20,10 @@ use tower::Service;
 use crate::{
     admin::{self, Check, Readiness},
     handle::Handle,
-    rpc::RpcLayer,
+    rpc::{CALL_TIMEOUT, RpcLayer},
     supervise::supervise,
 };
 
-/// How long a call may take until its answer begins.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an idle connection is probed, so that peers that vanished do not hold on to resources.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The most calls at once on one connection.

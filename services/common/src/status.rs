@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 pub const DOMAIN: &str = "mesher";
 
 /// The prefix that the reasons have in the `.proto` file and not on the wire.
-const REASON_PREFIX: &str = "ERROR_REASON_";
+pub const REASON_PREFIX: &str = "ERROR_REASON_";
 
 /// How long a caller is asked to wait before it tries again what was refused for load or for a missing database.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -182,6 +182,11 @@ pub fn overloaded(message: impl Into<String>) -> Status {
     retriable(Code::ResourceExhausted, ErrorReason::Overloaded, message)
 }
 
+/// The gateway has no room for another request; a client may try again whatever the request is.
+pub fn shed(message: impl Into<String>) -> Status {
+    retriable(Code::Unavailable, ErrorReason::Overloaded, message)
+}
+
 /// The server is stopping.
 pub fn shutting_down() -> Status {
     retriable(
@@ -241,6 +246,36 @@ pub fn deadline_exceeded(limit: Duration) -> Status {
         ErrorReason::DeadlineExceeded,
         format!("the call did not end within {limit:?}"),
     )
+}
+
+/// Gives a status that tonic made by itself the form of all others: the reason, and no text of the machinery.
+pub fn typed(status: Status) -> Status {
+    if status.code() == Code::Ok || !status.details().is_empty() {
+        return status;
+    }
+    match status.code() {
+        // tonic's answer to a message beyond the server's limit, which its text names.
+        Code::OutOfRange => plain(Code::InvalidArgument, ErrorReason::TooLarge, status.message()),
+        // The codec's answer to a message that does not decode.
+        Code::InvalidArgument => malformed(status.message()),
+        Code::Unimplemented => route_not_found(Code::Unimplemented, "there is no such RPC here"),
+        Code::Cancelled | Code::DeadlineExceeded => {
+            let message = "the call did not end within its deadline";
+            plain(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
+        }
+        Code::Ok
+        | Code::Unknown
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => internal(&status),
+    }
 }
 
 /// An error with all of its causes.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// the background tasks.
 ///
 /// The servers stop by themselves when `shutdown` is cancelled, the background tasks when `background` is.
-pub(crate) async fn supervise(
+pub async fn supervise(
     mut servers: JoinSet<anyhow::Result<()>>,
     mut tasks: JoinSet<anyhow::Result<()>>,
     drain: impl Future<Output = anyhow::Result<()>>,
@@ -19,6 +19,8 @@ pub(crate) async fn supervise(
     background: CancellationToken,
 ) -> anyhow::Result<()> {
     tokio::select! {
+        // A server may end as soon as the shutdown begins: that is no early end.
+        biased;
         () = shutdown.cancelled() => {}
         Some(ended) = servers.join_next() => return Err(early(ended)),
         Some(ended) = tasks.join_next() => return Err(early(ended)),

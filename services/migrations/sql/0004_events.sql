@@ -63,7 +63,10 @@ BEGIN
         CONTINUE WHEN to_regclass(partition) IS NOT NULL;
         -- Every replica may try at once, and IF NOT EXISTS alone does not stand two at the same moment.
         PERFORM pg_advisory_xact_lock(hashtext('mesher.events.partitions'));
-        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        -- Whoever had the lock may have made it; to_regclass would answer from a cache of the time before.
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_class WHERE relname = partition AND relnamespace = 'public'::regnamespace
+        );
         lower_bound := day::timestamp AT TIME ZONE 'UTC';
         upper_bound := (day + 1)::timestamp AT TIME ZONE 'UTC';
         -- Made apart and attached: CREATE … PARTITION OF would lock out readers and writers of the whole table.

@@ -105,7 +105,7 @@ impl Service {
         metadata: &MetadataMap,
         request: Result<proto::StoreStreamRequest, Status>,
     ) -> Result<proto::StoreStreamResponse, Status> {
-        let request = request?;
+        let request = request.map_err(status::typed)?;
         let project = self.access.api_key::<proto::StoreStreamRequest>(metadata).await?;
         let results = self.store_all(project, &request.events).await?;
         Ok(proto::StoreStreamResponse {

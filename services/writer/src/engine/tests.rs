@@ -26,7 +26,7 @@ struct Script {
     permits: Semaphore,
     failures: Mutex<VecDeque<bool>>,
     poison: Mutex<HashSet<EventId>>,
-    batches: Mutex<Vec<(Instant, Vec<(ProjectId, EventId)>)>>,
+    batches: Mutex<Vec<(Instant, Ids)>>,
     dead: Mutex<Vec<EventId>>,
 }
 
@@ -96,6 +96,8 @@ impl Sink for Script {
         Ok(())
     }
 }
+
+type Ids = Vec<(ProjectId, EventId)>;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 

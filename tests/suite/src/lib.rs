@@ -1,0 +1,132 @@
+//! Mesher's services on a database of their own, for tests: started by their own `spawn`, each on free ports, and called
+//! over gRPC by the generated clients.
+//!
+//! These helpers panic where a test could do nothing but fail.
+
+mod people;
+mod status;
+
+use clap::Parser;
+use mesher_common::handle::Handle;
+use mesher_proto::mesher::{
+    issue::v1::issue_service_client::IssueServiceClient, org::v1::org_service_client::OrgServiceClient,
+    project::v1::project_service_client::ProjectServiceClient,
+    user::v1::user_service_client::UserServiceClient, writer::v1::writer_service_client::WriterServiceClient,
+};
+use mesher_testing::TestDatabase;
+use tonic::transport::{Channel, Endpoint};
+
+pub use self::{
+    people::{Key, Org, Project, User, signed, with_key},
+    status::{error_info, reason, violated_field},
+};
+
+/// The five services, running.
+#[derive(Debug)]
+pub struct Suite {
+    /// Their database.
+    pub database: TestDatabase,
+    org: Handle,
+    project: Handle,
+    user: Handle,
+    writer: Handle,
+    issue: Handle,
+}
+
+impl Suite {
+    /// Starts the services with their default settings.
+    pub async fn start() -> Self {
+        Self::start_with(&[], &[]).await
+    }
+
+    /// Starts the services, the user service and the writer with these flags besides.
+    pub async fn start_with(user: &[&str], writer: &[&str]) -> Self {
+        let database = TestDatabase::new().await;
+        let url = database.url();
+        let (org, project, user, writer, issue) = tokio::join!(
+            mesher_org::spawn(config("mesher-org", url, &[])),
+            mesher_project::spawn(config("mesher-project", url, &[])),
+            mesher_user::spawn(config("mesher-user", url, user)),
+            mesher_writer::spawn(config("mesher-writer", url, writer)),
+            mesher_issue::spawn(config("mesher-issue", url, &[])),
+        );
+        let started =
+            |result: Result<Handle, _>| result.unwrap_or_else(|error| panic!("not started: {error:#}"));
+        Self {
+            database,
+            org: started(org),
+            project: started(project),
+            user: started(user),
+            writer: started(writer),
+            issue: started(issue),
+        }
+    }
+
+    /// A client of the organization service.
+    pub fn orgs(&self) -> OrgServiceClient<Channel> {
+        OrgServiceClient::new(channel(&self.org))
+    }
+
+    /// A client of the project service.
+    pub fn projects(&self) -> ProjectServiceClient<Channel> {
+        ProjectServiceClient::new(channel(&self.project))
+    }
+
+    /// A client of the user service.
+    pub fn users(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(channel(&self.user))
+    }
+
+    /// A client of the writer.
+    pub fn writer(&self) -> WriterServiceClient<Channel> {
+        WriterServiceClient::new(channel(&self.writer))
+    }
+
+    /// A client of the issue service.
+    pub fn issues(&self) -> IssueServiceClient<Channel> {
+        IssueServiceClient::new(channel(&self.issue))
+    }
+
+    /// A channel to the service that serves a package such as `mesher.org.v1`.
+    pub fn channel_of(&self, package: &str) -> Channel {
+        channel(match package {
+            "mesher.org.v1" => &self.org,
+            "mesher.project.v1" => &self.project,
+            "mesher.user.v1" => &self.user,
+            "mesher.writer.v1" => &self.writer,
+            "mesher.issue.v1" => &self.issue,
+            other => panic!("no service serves {other}"),
+        })
+    }
+
+    /// Stops the writer in order, as SIGTERM does.
+    pub async fn stop_writer(self) -> TestDatabase {
+        self.writer
+            .shutdown()
+            .await
+            .unwrap_or_else(|error| panic!("the writer did not stop: {error:#}"));
+        self.database
+    }
+}
+
+/// The configuration that a binary has by its command line, on free ports.
+fn config<C: Parser>(name: &str, url: &str, flags: &[&str]) -> C {
+    let args = [
+        name,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--database-url",
+        url,
+    ];
+    C::try_parse_from(args.iter().chain(flags)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn channel(service: &Handle) -> Channel {
+    let Some(address) = service.address("grpc") else {
+        panic!("{} has no gRPC address", service.name())
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{address}"));
+    endpoint.unwrap_or_else(|error| panic!("{error}")).connect_lazy()
+}

@@ -14,7 +14,9 @@ static MIGRATOR: Migrator = sqlx::migrate!("./sql");
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The schema is missing, or older than this version.
-    #[error("the schema is at version {found}, and this version of Mesher needs {expected}: run `mesher migrate`")]
+    #[error(
+        "the schema is at version {found}, and this version of Mesher needs {expected}: run `mesher migrate`"
+    )]
     Older {
         /// The newest migration that was applied; 0 for none.
         found: i64,
@@ -22,7 +24,9 @@ pub enum SchemaError {
         expected: i64,
     },
     /// The schema was migrated by a newer version.
-    #[error("the schema is at version {found}, and this version of Mesher knows only {expected}: upgrade Mesher")]
+    #[error(
+        "the schema is at version {found}, and this version of Mesher knows only {expected}: upgrade Mesher"
+    )]
     Newer {
         /// The newest migration that was applied.
         found: i64,
@@ -36,7 +40,11 @@ pub enum SchemaError {
 
 /// The version of the newest migration.
 pub fn version() -> i64 {
-    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
+    MIGRATOR
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Brings the schema of the database up to [`version`], and says how many migrations it applied.
@@ -47,7 +55,10 @@ pub async fn migrate(database: &PgConnectOptions) -> Result<usize, MigrateError>
     let before = applied(&mut connection).await.unwrap_or(0);
     MIGRATOR.run(&mut connection).await?;
     connection.close().await?;
-    Ok(MIGRATOR.iter().filter(|migration| migration.version > before).count())
+    Ok(MIGRATOR
+        .iter()
+        .filter(|migration| migration.version > before)
+        .count())
 }
 
 /// Refuses a schema that this version does not know.

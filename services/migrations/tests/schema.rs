@@ -1,0 +1,63 @@
+//! The schema's history and its version.
+
+use mesher_migrations::{SchemaError, check, migrate, version};
+use mesher_testing::TestDatabase;
+use sqlx::{Connection as _, PgConnection};
+
+#[tokio::test]
+async fn migrating_again_or_at_once_changes_nothing() {
+    let database = TestDatabase::empty().await;
+    let options = database.connect_options();
+    let (one, two) = tokio::join!(migrate(&options), migrate(&options));
+    let steps = usize::try_from(version()).unwrap();
+    let mut applied = [one.unwrap(), two.unwrap()];
+    applied.sort_unstable();
+    assert!(applied[1] == steps, "{applied:?}");
+    assert_eq!(migrate(&options).await.unwrap(), 0);
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    check(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_this_versions_is_refused() {
+    let database = TestDatabase::empty().await;
+    let mut connection = PgConnection::connect_with(&database.connect_options())
+        .await
+        .unwrap();
+    assert!(matches!(
+        check(&mut connection).await,
+        Err(SchemaError::Older { found: 0, .. })
+    ));
+
+    migrate(&database.connect_options()).await.unwrap();
+    let newest = "UPDATE _sqlx_migrations SET version = version + 1 WHERE version = $1";
+    sqlx::query(newest)
+        .bind(version())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let error = check(&mut connection).await.unwrap_err();
+    assert!(matches!(error, SchemaError::Newer { .. }), "{error}");
+    assert!(error.to_string().contains("upgrade Mesher"), "{error}");
+
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 2")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let error = check(&mut connection).await.unwrap_err();
+    assert!(error.to_string().contains("mesher migrate"), "{error}");
+}
+
+#[tokio::test]
+async fn every_table_has_a_comment() {
+    let database = TestDatabase::new().await;
+    let bare: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+             AND relname <> '_sqlx_migrations' AND obj_description(oid) IS NULL",
+    )
+    .fetch_all(database.pool())
+    .await
+    .unwrap();
+    assert_eq!(bare, [""; 0]);
+}

@@ -1,1 +1,132 @@
-//! x
+//! The gateway: HTTP and JSON in front of Mesher's gRPC services.
+//!
+//! REST is not written by hand. At the start, `routes` are made of the `google.api.http` rules in the API's
+//! descriptors; a new RPC with a rule is a new route, with no code here. A request passes
+//!
+//! 1. `server`: connections, HTTP/1.1 and HTTP/2;
+//! 2. `gateway`: health or a route, room for the request, its trace, its metrics, its deadline, its body;
+//! 3. `transcode`: the request message from path, query and body (`request`, `template`, `field`, `json`), the call
+//!    (`call`), and the answer's JSON; or, for events, `ingest`, which passes the body on as it is.
+//!
+//! Whatever goes wrong on the way is an `error`, which has the same form for all.
+
+mod batch;
+mod body;
+mod call;
+mod config;
+mod deadline;
+mod error;
+mod field;
+mod gateway;
+mod headers;
+mod ingest;
+mod json;
+mod metrics;
+mod request;
+mod route;
+mod routes;
+mod rule;
+mod server;
+mod strict;
+mod template;
+mod transcode;
+mod upstream;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use mesher_common::{
+    admin::{self, Readiness},
+    handle::Handle,
+    server::bind,
+    supervise::supervise,
+};
+use prometheus_client::registry::Registry;
+use prost_reflect::DescriptorPool;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::{
+    config::{Config, LimitArgs},
+    upstream::{Upstream, Upstreams},
+};
+use crate::{gateway::Gateway, metrics::Metrics, routes::Routes};
+
+/// Its name in the log and in messages.
+const NAME: &str = "gateway";
+
+/// Starts the gateway of Mesher's API.
+pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
+    let upstreams = [
+        ("org", &config.org_address),
+        ("project", &config.project_address),
+        ("user", &config.user_address),
+        ("writer", &config.writer_address),
+        ("issue", &config.issue_address),
+    ]
+    .into_iter()
+    .map(|(name, address)| (format!("mesher.{name}.v1"), Upstream::new(name, address.clone())))
+    .collect();
+    spawn_api(mesher_proto::descriptor_pool().clone(), &upstreams, config).await
+}
+
+/// Starts the gateway of the API that `pool` describes. Each service with an RPC that has an HTTP rule is served by
+/// one of `upstreams`; `config`'s own addresses of services are not looked at.
+pub async fn spawn_api(
+    pool: DescriptorPool,
+    upstreams: &Upstreams,
+    config: Config,
+) -> anyhow::Result<Handle> {
+    let listener = bind(NAME, "HTTP", config.listen).await?;
+    let admin_listener = bind(NAME, "admin", config.admin_listen).await?;
+    let (http, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
+
+    let routes = Routes::new(&pool, upstreams).context("the API cannot be served")?;
+    let (shutdown, background) = (CancellationToken::new(), CancellationToken::new());
+    let readiness = Readiness::new(checks(&routes), shutdown.clone());
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry);
+    let max_connections = usize::try_from(config.limits.max_connections)?;
+    let gateway = Gateway::new(routes, pool, config.limits, metrics, readiness.clone());
+
+    let mut servers = JoinSet::new();
+    servers.spawn(server::serve(
+        listener,
+        gateway,
+        max_connections,
+        shutdown.clone(),
+    ));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(admin::serve(
+        admin_listener,
+        readiness,
+        registry,
+        background.clone(),
+    ));
+    let drain = async { Ok(()) };
+    let task = tokio::spawn(supervise(servers, tasks, drain, shutdown.clone(), background));
+    tracing::info!(name = NAME, %http, %admin, "serving");
+    Ok(Handle::new(
+        NAME,
+        vec![("http", http), ("admin", admin)],
+        shutdown,
+        task,
+    ))
+}
+
+/// A check of each service that has a route.
+fn checks(routes: &Routes) -> Vec<admin::Check> {
+    let services: BTreeMap<_, _> = routes
+        .iter()
+        .map(|route| {
+            (
+                route.rpc.parent_service().full_name().to_owned(),
+                route.upstream.clone(),
+            )
+        })
+        .collect();
+    services
+        .iter()
+        .map(|(service, upstream)| upstream.check(service))
+        .collect()
+}

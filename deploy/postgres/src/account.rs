@@ -38,19 +38,27 @@ impl Account {
             && owner.uid() != ROOT
         {
             let (uid, gid) = (owner.uid(), owner.gid());
-            let name = users(&passwd).find(|user| user.1 == uid).map_or(uid.to_string(), |user| user.0.to_owned());
+            let name = users(&passwd)
+                .find(|user| user.1 == uid)
+                .map_or(uid.to_string(), |user| user.0.to_owned());
             return Ok(Self::Other { name, uid, gid });
         }
         ["postgres", "nobody"]
             .into_iter()
             .find_map(|wanted| users(&passwd).find(|user| user.0 == wanted))
-            .map(|(name, uid, gid)| Self::Other { name: name.to_owned(), uid, gid })
+            .map(|(name, uid, gid)| Self::Other {
+                name: name.to_owned(),
+                uid,
+                gid,
+            })
             .ok_or(Error::NoAccount)
     }
 
     /// Gives a file or directory to the server's user.
     pub(crate) fn own(&self, path: &Path) -> Result<(), Error> {
-        let Self::Other { uid, gid, .. } = self else { return Ok(()) };
+        let Self::Other { uid, gid, .. } = self else {
+            return Ok(());
+        };
         chown(path, Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)))
             .map_err(|error| Error::io("change the owner of", path)(error.into()))
     }
@@ -78,7 +86,12 @@ impl Account {
                 break;
             }
         }
-        Err(Error::Unreachable { account: self.to_string(), dir, path: path.to_path_buf(), flag })
+        Err(Error::Unreachable {
+            account: self.to_string(),
+            dir,
+            path: path.to_path_buf(),
+            flag,
+        })
     }
 
     fn can_enter(&self, dir: &Path) -> Result<bool, Error> {
@@ -92,10 +105,17 @@ impl Account {
         match tried {
             Ok(_) => Ok(true),
             Err(error) if denied(&error, Errno::PERM) || denied(&error, Errno::INVAL) => {
-                Err(Error::CannotSwitch { account: self.to_string(), source: error })
+                Err(Error::CannotSwitch {
+                    account: self.to_string(),
+                    source: error,
+                })
             }
             Err(error) if denied(&error, Errno::ACCESS) => Ok(false),
-            Err(source) => Err(Error::Io { action: "enter", path: dir.to_path_buf(), source }),
+            Err(source) => Err(Error::Io {
+                action: "enter",
+                path: dir.to_path_buf(),
+                source,
+            }),
         }
     }
 }

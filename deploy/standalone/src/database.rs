@@ -1,0 +1,90 @@
+//! The database: one that is given, or a PostgreSQL server that is started here and stopped with everything else.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use etcetera::BaseStrategy as _;
+use mesher_common::{config::DatabaseUrl, db, handle::Handle};
+use mesher_postgres::{Options, Postgres, Search, locate, start};
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+
+/// Where root's data is: the user that PostgreSQL runs as cannot get into root's home directory.
+const SYSTEM_DATA_DIR: &str = "/var/lib/mesher";
+
+/// The connections of the services, their start-up checks, and someone with psql.
+const SPARE_CONNECTIONS: u32 = 20;
+const SERVICES: u32 = 5;
+
+/// Gives the URL of a migrated database, and the server if it was started for it.
+pub(crate) async fn open(config: &Config) -> anyhow::Result<(DatabaseUrl, Option<Handle>)> {
+    if let Some(url) = &config.database_url {
+        migrate(&url.connect_options()?, config.database_wait).await?;
+        return Ok((url.clone(), None));
+    }
+    let server = serve(config).await?;
+    match migrate(&server.connect_options(), config.database_wait).await {
+        Ok(()) => Ok((server.url().parse()?, Some(supervise(server)))),
+        Err(error) => {
+            server.stop().await?;
+            Err(error)
+        }
+    }
+}
+
+/// Migrates a database, when it is there.
+pub(crate) async fn migrate(database: &PgConnectOptions, wait: Duration) -> anyhow::Result<()> {
+    db::wait_until_reachable(database, wait).await?;
+    let applied = mesher_migrations::migrate(database).await.context("the schema cannot be migrated")?;
+    tracing::info!(applied, version = mesher_migrations::version(), "the schema is up to date");
+    Ok(())
+}
+
+async fn serve(config: &Config) -> anyhow::Result<Postgres> {
+    let data_dir = match &config.data_dir {
+        Some(dir) => std::path::absolute(dir)?,
+        None => default_data_dir()?,
+    };
+    let binaries = locate(&Search {
+        explicit: config.postgres_bin.clone(),
+        cache_dir: data_dir.join("postgres-binaries"),
+        data_dir: Some(cluster_dir(&data_dir)),
+    })
+    .await?;
+    let connections = config.database_connections * SERVICES + SPARE_CONNECTIONS;
+    let options =
+        Options::new(binaries, cluster_dir(&data_dir)).set("max_connections", connections.to_string());
+    Ok(start(options).await?)
+}
+
+fn cluster_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("postgres")
+}
+
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from(SYSTEM_DATA_DIR));
+    }
+    let base = etcetera::choose_base_strategy().context("the user has no home directory: give --data-dir")?;
+    Ok(base.data_dir().join("mesher"))
+}
+
+/// The server as something that runs until it is told to stop.
+fn supervise(mut server: Postgres) -> Handle {
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let task = tokio::spawn(async move {
+        tokio::select! {
+            error = server.exited() => return Err(error.into()),
+            () = stop.cancelled() => {}
+        }
+        server.stop().await?;
+        Ok(())
+    });
+    Handle::new("postgresql", Vec::new(), shutdown, task)
+}

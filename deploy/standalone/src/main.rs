@@ -1,0 +1,5 @@
+//! All of Mesher in one process.
+
+fn main() -> std::process::ExitCode {
+    mesher::main()
+}

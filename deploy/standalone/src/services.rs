@@ -1,0 +1,136 @@
+//! The services, each as its own binary would start it.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use http::Uri;
+use mesher_common::{
+    config::{DatabaseArgs, DatabaseUrl},
+    handle::Handle,
+    server,
+};
+
+use crate::config::Config;
+
+/// Fails if an address is taken, before anything is started. It may still be taken a moment later; then its service says
+/// so.
+pub(crate) async fn check_ports(config: &Config) -> anyhow::Result<()> {
+    for (name, kind, address) in [
+        ("gateway", "HTTP", config.gateway_listen),
+        ("gateway", "admin", config.gateway_admin_listen),
+        ("org", "gRPC", config.org_listen),
+        ("org", "admin", config.org_admin_listen),
+        ("project", "gRPC", config.project_listen),
+        ("project", "admin", config.project_admin_listen),
+        ("user", "gRPC", config.user_listen),
+        ("user", "admin", config.user_admin_listen),
+        ("writer", "gRPC", config.writer_listen),
+        ("writer", "admin", config.writer_admin_listen),
+        ("issue", "gRPC", config.issue_listen),
+        ("issue", "admin", config.issue_admin_listen),
+    ] {
+        server::bind(name, kind, address).await?;
+    }
+    Ok(())
+}
+
+/// Starts the services and then the gateway; the gateway is the first of what is returned, because it stops first. What
+/// was started is stopped again when one of them fails.
+pub(crate) async fn spawn(config: &Config, url: &DatabaseUrl) -> anyhow::Result<Vec<Handle>> {
+    let mut handles = Vec::new();
+    match spawn_each(config, url, &mut handles).await {
+        Ok(()) => {
+            handles.reverse();
+            Ok(handles)
+        }
+        Err(error) => {
+            for handle in handles {
+                // The first error is the one to tell.
+                let _ = handle.shutdown().await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle>) -> anyhow::Result<()> {
+    let database = DatabaseArgs {
+        database_url: url.clone(),
+        database_connections: config.database_connections,
+        database_wait: config.database_wait,
+    };
+    let process = &config.process;
+    let org = mesher_org::spawn(mesher_org::Config {
+        listen: config.org_listen,
+        admin_listen: config.org_admin_listen,
+        database: database.clone(),
+        process: process.clone(),
+    })
+    .await?;
+    let org_address = address(&org)?;
+    handles.push(org);
+    let project = mesher_project::spawn(mesher_project::Config {
+        listen: config.project_listen,
+        admin_listen: config.project_admin_listen,
+        database: database.clone(),
+        process: process.clone(),
+    })
+    .await?;
+    let project_address = address(&project)?;
+    handles.push(project);
+    let user = mesher_user::spawn(mesher_user::Config {
+        listen: config.user_listen,
+        admin_listen: config.user_admin_listen,
+        users: config.users.clone(),
+        database: database.clone(),
+        process: process.clone(),
+    })
+    .await?;
+    let user_address = address(&user)?;
+    handles.push(user);
+    let writer = mesher_writer::spawn(mesher_writer::Config {
+        listen: config.writer_listen,
+        admin_listen: config.writer_admin_listen,
+        writer: config.writer.clone(),
+        database: database.clone(),
+        process: process.clone(),
+    })
+    .await?;
+    let writer_address = address(&writer)?;
+    handles.push(writer);
+    let issue = mesher_issue::spawn(mesher_issue::Config {
+        listen: config.issue_listen,
+        admin_listen: config.issue_admin_listen,
+        database,
+        process: process.clone(),
+    })
+    .await?;
+    let issue_address = address(&issue)?;
+    handles.push(issue);
+    let gateway = mesher_gateway::spawn(mesher_gateway::Config {
+        listen: config.gateway_listen,
+        admin_listen: config.gateway_admin_listen,
+        org_address,
+        project_address,
+        user_address,
+        writer_address,
+        issue_address,
+        limits: config.limits.clone(),
+        process: process.clone(),
+    })
+    .await?;
+    handles.push(gateway);
+    Ok(())
+}
+
+/// Where the gateway finds a service: at its own address, or on the loopback interface if it listens on all.
+fn address(service: &Handle) -> anyhow::Result<Uri> {
+    let mut address: SocketAddr = service.address("grpc").context("a service has no gRPC address")?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(format!("http://{address}").parse()?)
+}

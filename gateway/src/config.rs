@@ -1,0 +1,88 @@
+//! The gateway's settings.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::{Args, Parser};
+use http::Uri;
+use mesher_common::config::{ProcessArgs, ProcessConfig};
+
+/// Mesher's gateway: HTTP and JSON in front of its gRPC services.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mesher-gateway", version)]
+pub struct Config {
+    /// Address to serve HTTP on, versions 1.1 and 2 in plain text. Port 0 takes any free one.
+    #[arg(long, env = "MESHER_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
+    #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
+    pub admin_listen: SocketAddr,
+    /// Where the organization service is.
+    #[arg(long, env = "MESHER_ORG_ADDRESS", default_value = "http://127.0.0.1:50051", value_parser = address)]
+    pub org_address: Uri,
+    /// Where the project service is.
+    #[arg(long, env = "MESHER_PROJECT_ADDRESS", default_value = "http://127.0.0.1:50052", value_parser = address)]
+    pub project_address: Uri,
+    /// Where the user service is.
+    #[arg(long, env = "MESHER_USER_ADDRESS", default_value = "http://127.0.0.1:50053", value_parser = address)]
+    pub user_address: Uri,
+    /// Where the writer is.
+    #[arg(long, env = "MESHER_WRITER_ADDRESS", default_value = "http://127.0.0.1:50054", value_parser = address)]
+    pub writer_address: Uri,
+    /// Where the issue service is.
+    #[arg(long, env = "MESHER_ISSUE_ADDRESS", default_value = "http://127.0.0.1:50055", value_parser = address)]
+    pub issue_address: Uri,
+    /// How much is taken on.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// How the process logs, traces and stops.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+impl ProcessConfig for Config {
+    fn process(&self) -> &ProcessArgs {
+        &self.process
+    }
+}
+
+/// How much the gateway takes on.
+#[derive(Args, Clone, Debug)]
+pub struct LimitArgs {
+    /// The largest body of a typed request, in bytes. (An event may have 1 MiB and a batch of events 10 MiB, always.)
+    #[arg(long, env = "MESHER_MAX_BODY", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub max_body: u32,
+    /// How long a request may take, its body included. The client may ask for less.
+    #[arg(long, env = "MESHER_REQUEST_TIMEOUT", default_value = "30s", value_parser = timeout)]
+    pub request_timeout: Duration,
+    /// The most requests at once; more are refused with status 503.
+    #[arg(long, env = "MESHER_MAX_REQUESTS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_requests: u32,
+    /// The most connections at once; more wait to be accepted.
+    #[arg(long, env = "MESHER_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+}
+
+/// Reads the address of a service: without TLS, which the gateway does not speak to its services.
+fn address(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    let plain = uri.scheme_str() == Some("http")
+        && uri.port_u16().is_some()
+        && uri.path() == "/"
+        && uri.query().is_none();
+    if plain {
+        Ok(uri)
+    } else {
+        Err("an address has the form http://HOST:PORT".to_owned())
+    }
+}
+
+/// Reads a time that a request may take.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let sensible = Duration::from_millis(1)..=Duration::from_hours(1);
+    if sensible.contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err("it must be between 1ms and 1h".to_owned())
+    }
+}

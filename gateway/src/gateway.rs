@@ -1,0 +1,216 @@
+//! The way of a request: health or a route, room for it, trace and metrics around it, and an answer whatever
+//! happens.
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::body::Body;
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Method, Request, Response, request::Parts};
+use hyper::body::Incoming;
+use mesher_common::{admin::Readiness, status, telemetry};
+use prost_reflect::DescriptorPool;
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, Span, field};
+
+use crate::{
+    body::Bodies,
+    call::Context,
+    config::LimitArgs,
+    deadline::Deadline,
+    error::ApiError,
+    headers,
+    ingest::Ingest,
+    metrics::Metrics,
+    routes::{Lookup, Routes},
+    transcode,
+};
+
+/// The most health checks at once. They have room of their own: whoever asks for the health of a server that is
+/// overloaded should not be told that it is dead.
+const MAX_PROBES: usize = 64;
+
+/// What serves every request.
+pub(crate) struct Gateway {
+    routes: Routes,
+    pool: DescriptorPool,
+    limits: LimitArgs,
+    room: Semaphore,
+    probe_room: Semaphore,
+    bodies: Bodies,
+    metrics: Metrics,
+    readiness: Readiness,
+}
+
+/// A bug.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's handler panicked: {0}")]
+struct Panicked(String);
+
+impl Gateway {
+    /// A gateway for `routes`, whose error details `pool` describes.
+    pub(crate) fn new(
+        routes: Routes,
+        pool: DescriptorPool,
+        limits: LimitArgs,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> Arc<Self> {
+        let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
+        Arc::new(Self {
+            routes,
+            pool,
+            limits,
+            room,
+            probe_room: Semaphore::new(MAX_PROBES),
+            bodies: Bodies::new(),
+            metrics,
+            readiness,
+        })
+    }
+
+    /// Answers a request.
+    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let request_id = headers::request_id(&parts.headers);
+        let mut response = match parts.uri.path() {
+            path @ ("/healthz" | "/readyz") => self
+                .probe(&parts.method, path)
+                .await
+                .unwrap_or_else(|error| error.into_response(&self.pool)),
+            _ => self.observe(&parts, body, &request_id).await,
+        };
+        headers::finish(response.headers_mut(), request_id);
+        response
+    }
+
+    async fn probe(&self, method: &Method, path: &str) -> Result<Response<Body>, ApiError> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Err(ApiError::method_not_allowed("GET, HEAD"));
+        }
+        let _room = self
+            .probe_room
+            .try_acquire()
+            .map_err(|_| status::shed("too many health checks at once"))?;
+        if path == "/healthz" {
+            Ok(Response::new(Body::from("alive\n")))
+        } else {
+            Ok(self.readiness.response().await)
+        }
+    }
+
+    /// Answers a request under a span and in the metrics.
+    async fn observe(&self, parts: &Parts, body: Incoming, request_id: &HeaderValue) -> Response<Body> {
+        let lookup = self.routes.find(&parts.method, parts.uri.path());
+        let route = match &lookup {
+            Lookup::Found(route, _) => route.template.to_string(),
+            Lookup::OtherMethods(_) | Lookup::Nothing => "other".to_owned(),
+        };
+        let span = tracing::info_span!(
+            "http.request",
+            otel.name = format!("{} {route}", parts.method),
+            otel.kind = "server",
+            otel.status_code = field::Empty,
+            http.request.method = %parts.method,
+            http.route = route,
+            http.response.status_code = field::Empty,
+            request_id = request_id.to_str().unwrap_or_default(),
+        );
+        telemetry::continue_trace(&span, &parts.headers);
+        let in_hand = self.metrics.begin(&parts.method, route);
+        async {
+            let answer = caught(self.answer(lookup, parts, body, request_id)).await;
+            let response = answer.unwrap_or_else(|error| error.into_response(&self.pool));
+            let code = response.status();
+            Span::current().record("http.response.status_code", code.as_u16());
+            if code.is_server_error() {
+                Span::current().record("otel.status_code", "ERROR");
+            }
+            tracing::debug!(status = code.as_u16(), "request ended");
+            in_hand.end(code);
+            response
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn answer(
+        &self,
+        lookup: Lookup<'_, '_>,
+        parts: &Parts,
+        body: Incoming,
+        request_id: &HeaderValue,
+    ) -> Result<Response<Body>, ApiError> {
+        let (route, segments) = match lookup {
+            Lookup::Found(route, segments) => (route, segments),
+            Lookup::Nothing => return Err(ApiError::not_found()),
+            Lookup::OtherMethods(methods) => {
+                let methods: Vec<_> = methods.into_iter().collect();
+                return Err(ApiError::method_not_allowed(&methods.join(", ")));
+            }
+        };
+        let _room = self
+            .room
+            .try_acquire()
+            .map_err(|_| status::shed("the gateway has too many requests in hand: try again"))?;
+        let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
+        if headers::is_encoded(&parts.headers) {
+            return Err(ApiError::unsupported_media_type(
+                "the body must come without a content-encoding",
+            ));
+        }
+        let limit = route
+            .ingest
+            .map_or(self.limits.max_body as usize, Ingest::max_body);
+        let body = self.bodies.read(&parts.headers, body, limit, &deadline).await?;
+        let context = Context {
+            headers: &parts.headers,
+            request_id,
+            deadline,
+        };
+        match route.ingest {
+            Some(ingest) => ingest.serve(route, body.bytes.clone(), context, &self.pool).await,
+            None => transcode::serve(route, &segments, parts, &body.bytes, context).await,
+        }
+    }
+}
+
+/// What `work` gives, or the error that its panic is for the client.
+async fn caught<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or_else(|panic| Err(status::internal(&Panicked(text(panic))).into()))
+}
+
+fn text(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic
+            .downcast::<&str>()
+            .map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::{ApiError, DescriptorPool, caught};
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_that_says_nothing_of_itself() {
+        let panicking = async {
+            if std::hint::black_box(true) {
+                panic!("a secret")
+            } else {
+                Ok(())
+            }
+        };
+        let response = caught(panicking)
+            .await
+            .map_err(|error: ApiError| error.into_response(&DescriptorPool::default()));
+        let response = response.unwrap_err();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains("INTERNAL") && !body.contains("secret"), "{body}");
+    }
+}

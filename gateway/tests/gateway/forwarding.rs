@@ -1,0 +1,77 @@
+//! What goes through to the services, and what comes back beside the answer.
+
+use crate::support::{answered, echo};
+
+const API: &str = r#"
+    service Echo {
+      rpc Get(Message) returns (Message) { option (google.api.http).get = "/get"; }
+    }
+    message Message { string text = 1; }"#;
+
+#[tokio::test]
+async fn credentials_ids_and_traces_go_through_and_nothing_else() {
+    let gateway = echo(API).await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = gateway
+        .client
+        .get(gateway.url("/get"))
+        .header("authorization", "Bearer a")
+        .header("authorization", "Bearer b")
+        .header("x-mesher-key", "mshr_1")
+        .header("x-request-id", "my-id/1")
+        .header("traceparent", trace)
+        .header("cookie", "a=b")
+        .header("x-other", "x");
+    let answer = answered(request).await;
+    let sent = gateway.backend.last();
+    let values = |name: &str| {
+        sent.get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values("authorization"), ["Bearer a", "Bearer b"]);
+    assert_eq!(values("x-mesher-key"), ["mshr_1"]);
+    assert_eq!(values("x-request-id"), ["my-id/1"]);
+    assert_eq!(values("traceparent"), [trace]);
+    assert!(sent.contains_key("grpc-timeout"));
+    for not_sent in ["cookie", "x-other"] {
+        assert!(!sent.contains_key(not_sent), "{not_sent}");
+    }
+    assert_eq!(answer.headers["x-request-id"], "my-id/1");
+    answer.ok();
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_and_may_not_be_kept_or_guessed_at() {
+    let gateway = echo(API).await;
+    for path in ["/get", "/nothing", "/healthz", "/get?x=1"] {
+        let response = gateway
+            .client
+            .get(gateway.url(path))
+            .header("x-request-id", "a b")
+            .send()
+            .await
+            .unwrap();
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        let id = uuid::Uuid::parse_str(&header("x-request-id")).unwrap();
+        assert_eq!(id.get_version_num(), 7);
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("cache-control"), "no-store");
+    }
+    let long = "x".repeat(129);
+    let answer = answered(
+        gateway
+            .client
+            .get(gateway.url("/get"))
+            .header("x-request-id", &long),
+    )
+    .await;
+    assert_ne!(answer.headers["x-request-id"], long.as_str());
+    let long = "x".repeat(5000);
+    let request = gateway
+        .client
+        .get(gateway.url("/get"))
+        .header("authorization", long);
+    answered(request).await.expect(401, "CREDENTIALS_MISSING");
+}

@@ -1,0 +1,16 @@
+//! The gateway over HTTP, in front of APIs that are made up for the tests, and of Mesher's own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it is"
+)]
+
+mod bodies;
+mod conformance;
+mod errors;
+mod fields;
+mod forwarding;
+mod ingest;
+mod rules;
+mod server;
+mod support;

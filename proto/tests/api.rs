@@ -1,5 +1,7 @@
 //! What every RPC of the API has, read from the descriptors.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost_reflect::{MethodDescriptor, Value};

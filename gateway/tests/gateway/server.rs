@@ -188,8 +188,7 @@ async fn a_shutdown_answers_what_is_in_hand_and_accepts_no_more() {
 #[tokio::test]
 async fn http_2_is_spoken_without_an_upgrade() {
     let gateway = start(API, |_| Answer::Echo, &[]).await;
-    let client = reqwest::Client::builder()
-        .no_proxy()
+    let client = mesher_testing::http_client()
         .http2_prior_knowledge()
         .build()
         .unwrap();

@@ -201,7 +201,7 @@ pub(crate) fn config(flags: &[&str]) -> Config {
 
 /// A client that goes through no proxy, whatever the environment says.
 pub(crate) fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    mesher_testing::http_client().build().unwrap()
 }
 
 /// What a request was answered.

@@ -1,5 +1,7 @@
 //! Reading events back, over gRPC, on PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use mesher_proto::mesher::{
     issue::v1::{GetEventRequest, Level, ListEventsRequest},
     writer::v1::{FlushRequest, StoreRequest, store_request},

@@ -1,5 +1,7 @@
 //! What each service's database role may do, and no more.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use mesher_testing::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -98,17 +100,16 @@ async fn the_writer_reads_no_secrets_and_no_role_owns_or_makes_anything() {
 }
 
 async fn refused(connection: &mut PgConnection, role: &str, statement: &str) {
-    let error = sqlx::query(AssertSqlSafe(statement.to_owned()))
+    let result = sqlx::query(AssertSqlSafe(statement.to_owned()))
         .execute(connection)
         .await;
-    let code = error
-        .as_ref()
-        .err()
-        .and_then(|error| error.as_database_error())
-        .and_then(|error| error.code());
+    let code = match &result {
+        Err(sqlx::Error::Database(error)) => error.code(),
+        _ => None,
+    };
     assert_eq!(
         code.as_deref(),
         Some("42501"),
-        "{role} and {statement:?}: {error:?}"
+        "{role} and {statement:?}: {result:?}"
     );
 }

@@ -174,7 +174,7 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
         .unwrap()
         .into_inner()
         .api_keys;
-    assert_eq!(listed, [key.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&key));
     assert!(!format!("{listed:?}").contains(&secret));
     let stored: Vec<u8> = sqlx::query_scalar("SELECT key_sha256 FROM api_keys")
         .fetch_one(suite.database.pool())

@@ -1,5 +1,7 @@
 //! Organization members and the rules about owners, over gRPC, on PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use mesher_proto::mesher::user::v1::{
     AddMemberRequest, ListMembersRequest, RemoveMemberRequest, Role, UpdateMemberRequest, add_member_request,
 };

@@ -243,7 +243,7 @@ async fn credentials_that_cannot_be_read_are_refused() {
     let bearer = format!("Bearer {}", user.token);
     assert_eq!(call(&[]).await, "CREDENTIALS_MISSING");
     assert_eq!(call(&["Basic YTpi".to_owned()]).await, "CREDENTIALS_MISSING");
-    assert_eq!(call(&[user.token.clone()]).await, "CREDENTIALS_MISSING");
+    assert_eq!(call(std::slice::from_ref(&user.token)).await, "CREDENTIALS_MISSING");
     assert_eq!(
         call(&[bearer.clone(), bearer.clone()]).await,
         "CREDENTIALS_MISSING",

@@ -3,6 +3,11 @@
 //!
 //! These helpers panic where a test could do nothing but fail.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test is what calls them, and a panic is how it fails"
+)]
+
 mod people;
 mod status;
 
@@ -44,11 +49,11 @@ impl Suite {
         let database = TestDatabase::new().await;
         let url = database.url();
         let (org, project, user, writer, issue) = tokio::join!(
-            mesher_org::spawn(config("mesher-org", url, &[])),
-            mesher_project::spawn(config("mesher-project", url, &[])),
-            mesher_user::spawn(config("mesher-user", url, user)),
-            mesher_writer::spawn(config("mesher-writer", url, writer)),
-            mesher_issue::spawn(config("mesher-issue", url, &[])),
+            Box::pin(mesher_org::spawn(config("mesher-org", url, &[]))),
+            Box::pin(mesher_project::spawn(config("mesher-project", url, &[]))),
+            Box::pin(mesher_user::spawn(config("mesher-user", url, user))),
+            Box::pin(mesher_writer::spawn(config("mesher-writer", url, writer))),
+            Box::pin(mesher_issue::spawn(config("mesher-issue", url, &[]))),
         );
         let started =
             |result: Result<Handle, _>| result.unwrap_or_else(|error| panic!("not started: {error:#}"));

@@ -3,6 +3,7 @@
 //! - [`TestDatabase`]: a migrated database of its own for every test, on one PostgreSQL server a test process.
 //! - [`Process`]: one of the real binaries, started, read and stopped.
 //! - [`ScratchDir`]: a directory that goes away, along with a PostgreSQL server that runs in it.
+//! - [`http_client`]: a client for HTTP.
 //! - [`eventually`]: waits for a condition, not for a time.
 //! - [`tool`]: a command-line client that a test needs.
 //!
@@ -13,6 +14,7 @@
 mod cluster;
 mod database;
 mod eventually;
+mod http;
 mod output;
 mod process;
 mod scratch;
@@ -21,6 +23,7 @@ mod watchdog;
 
 pub use database::TestDatabase;
 pub use eventually::{Condition, eventually};
+pub use http::http_client;
 pub use process::Process;
 pub use scratch::ScratchDir;
 pub use tools::tool;

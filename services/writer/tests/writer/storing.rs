@@ -1,6 +1,4 @@
-//! Taking events in and storing them, over gRPC, on PostgreSQL.
-
-mod support;
+//! Taking events in and storing them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +10,7 @@ use mesher_testing::eventually;
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 
-use self::support::{PATIENCE, dropped, events, flush, json, payload, stats, store, store_batch};
+use crate::support::{PATIENCE, dropped, events, flush, json, payload, stats, store, store_batch};
 
 #[tokio::test]
 async fn what_is_sent_is_buffered_flushed_and_read_back() {
@@ -85,7 +83,7 @@ async fn a_batch_has_an_answer_for_each_event() {
     for (index, result) in results.into_iter().enumerate() {
         match result.outcome.unwrap() {
             store_result::Outcome::EventId(id) => {
-                assert!(index == 3 || (index == 0 && id == given), "{index} {id}")
+                assert!(index == 3 || (index == 0 && id == given), "{index} {id}");
             }
             store_result::Outcome::Error(error) => {
                 assert_eq!(

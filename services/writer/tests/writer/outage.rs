@@ -1,14 +1,12 @@
 //! The writer while PostgreSQL does not answer.
 
-mod support;
-
 use mesher_proto::mesher::writer::v1::{DropReason, FlushRequest};
 use mesher_suite::{Suite, reason, signed};
 use mesher_testing::eventually;
 use sqlx::Connection as _;
 use tonic::Code;
 
-use self::support::{PATIENCE, dropped, flush, stats, store, store_batch};
+use crate::support::{PATIENCE, dropped, flush, stats, store, store_batch};
 
 #[tokio::test]
 async fn admission_goes_on_while_the_table_is_locked_and_the_oldest_make_room() {

@@ -1,0 +1,7 @@
+//! The writer, over gRPC, on PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod outage;
+mod storing;
+mod support;

@@ -1,0 +1,164 @@
+//! The six binaries, running.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use mesher_testing::{Process, TestDatabase, eventually, http_client};
+use serde_json::Value;
+
+/// Long enough for a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(crate) const SERVICES: [&str; 5] = ["org", "project", "user", "writer", "issue"];
+
+/// The services and the gateway, each a process, on a database of their own.
+pub(crate) struct Running {
+    pub(crate) database: TestDatabase,
+    pub(crate) processes: BTreeMap<&'static str, Process>,
+    addresses: BTreeMap<&'static str, BTreeMap<String, SocketAddr>>,
+    client: reqwest::Client,
+}
+
+/// What an HTTP request was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A text in the answer.
+    pub(crate) fn text(&self, pointer: &str) -> String {
+        let text = self.body.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_else(|| panic!("no text at {pointer} of {self:?}"))
+            .to_owned()
+    }
+
+    /// The reason of an error.
+    pub(crate) fn reason(&self) -> String {
+        let details = self.body.pointer("/error/details").and_then(Value::as_array);
+        let mut reasons = details
+            .into_iter()
+            .flatten()
+            .filter_map(|detail| detail["reason"].as_str());
+        reasons
+            .next()
+            .unwrap_or_else(|| panic!("no reason in {self:?}"))
+            .to_owned()
+    }
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts all, with these variables besides.
+    pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::new().await;
+        let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let mut processes = BTreeMap::new();
+        for service in SERVICES {
+            let arguments = [&listen[..], &["--database-url", database.url()]].concat();
+            processes.insert(
+                service,
+                Process::start(&format!("mesher-{service}"), &arguments, variables),
+            );
+        }
+        let mut addresses = BTreeMap::new();
+        for (service, process) in &mut processes {
+            addresses.insert(*service, process.ready().await);
+        }
+        let peers = SERVICES.map(|service| {
+            (
+                format!("--{service}-address"),
+                format!("http://{}", addresses[service]["grpc"]),
+            )
+        });
+        let peers: Vec<&str> = peers
+            .iter()
+            .flat_map(|(flag, address)| [flag.as_str(), address])
+            .collect();
+        let mut gateway = Process::start("mesher-gateway", &[&listen[..], &peers].concat(), variables);
+        addresses.insert("gateway", gateway.ready().await);
+        processes.insert("gateway", gateway);
+        let client = http_client().build().unwrap();
+        let running = Self {
+            database,
+            processes,
+            addresses,
+            client,
+        };
+        eventually("the gateway was ready", PATIENCE, async || {
+            running.get("/readyz", "").await.status == 200
+        })
+        .await;
+        running
+    }
+
+    /// Where a process serves `grpc`, `http` or `admin`.
+    pub(crate) fn address(&self, process: &str, kind: &str) -> String {
+        self.addresses[process][kind].to_string()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address("gateway", "http"))
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send("GET", path, token, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, body: &str) -> Answer {
+        self.send("POST", path, token, Some(body.to_owned())).await
+    }
+
+    /// Sends a request with a session's token, or with an API key.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        credentials: &str,
+        body: Option<String>,
+    ) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, self.url() + path);
+        if credentials.starts_with("mshr_") {
+            request = request.header("x-mesher-key", credentials);
+        } else if !credentials.is_empty() {
+            request = request.bearer_auth(credentials);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.bytes().await.unwrap();
+        Answer {
+            status,
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        }
+    }
+
+    /// Registers a user and signs the user in: the token.
+    pub(crate) async fn token(&self, email: &str) -> String {
+        let body = format!(r#"{{"email": "{email}", "password": "correct horse"}}"#);
+        assert_eq!(self.post("/v1/users", "", &body).await.status, 200);
+        self.post("/v1/sessions", "", &body).await.text("/token")
+    }
+
+    /// Creates an organization, a project and a key: the ids of the first two, and the key.
+    pub(crate) async fn project(&self, token: &str) -> (String, String, String) {
+        let org = self
+            .post("/v1/orgs", token, r#"{"name": "Acme"}"#)
+            .await
+            .text("/org/orgId");
+        let projects = format!("/v1/orgs/{org}/projects");
+        let project = self
+            .post(&projects, token, r#"{"name": "Shop"}"#)
+            .await
+            .text("/project/projectId");
+        let keys = format!("/v1/projects/{project}/api-keys");
+        let key = self.post(&keys, token, "{}").await.text("/secret");
+        (org, project, key)
+    }
+}

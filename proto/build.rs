@@ -27,11 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new(INCLUDES)?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(FILES)?
-        .open_file(ERROR_DETAILS)?;
+    compiler.include_imports(true).include_source_info(true).open_files(FILES)?.open_file(ERROR_DETAILS)?;
     let encoded = compiler.encode_file_descriptor_set();
     fs::write(out.join("descriptor_set.bin"), &encoded)?;
 
@@ -43,10 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let pool = DescriptorPool::decode(encoded.as_slice())?;
     let mut guards = String::new();
-    for service in pool
-        .services()
-        .filter(|service| service.full_name().starts_with("mesher."))
-    {
+    for service in pool.services().filter(|service| service.full_name().starts_with("mesher.")) {
         for method in service.methods() {
             guards.push_str(&guard(&pool, &method)?);
         }
@@ -58,19 +51,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The source of the `Guarded` implementation for the request message of `method`.
 fn guard(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Box<dyn Error>> {
     let name = method.full_name();
-    let extension = pool
-        .get_extension_by_name("mesher.access.v1.access")
-        .ok_or("the access option is gone")?;
+    let extension =
+        pool.get_extension_by_name("mesher.access.v1.access").ok_or("the access option is gone")?;
     let options = method.options();
     if !options.has_extension(&extension) {
         return Err(format!("{name} has no (mesher.access.v1.access) option: who may call it?").into());
     }
     let access = options.get_extension(&extension);
     let access = access.as_message().ok_or("the access option is no message")?;
-    let caller = access
-        .get_field_by_name("caller")
-        .and_then(|value| value.as_enum_number())
-        .unwrap_or(0);
+    let caller = access.get_field_by_name("caller").and_then(|value| value.as_enum_number()).unwrap_or(0);
     let (bound, least) = match caller {
         1 => ("ForAnyone", None),
         2 => ("ForSession", None),
@@ -85,19 +74,10 @@ fn guard(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Box
         _ => String::new(),
     };
     let service = method.parent_service();
-    let message = format!(
-        "crate::{}::{}",
-        service.package_name().replace('.', "::"),
-        method.input().name()
-    );
+    let message = format!("crate::{}::{}", service.package_name().replace('.', "::"), method.input().name());
     let mut source = String::new();
     writeln!(source, "impl Guarded for {message} {{")?;
-    writeln!(
-        source,
-        "    const RPC: &'static str = \"/{}/{}\";",
-        service.full_name(),
-        method.name()
-    )?;
+    writeln!(source, "    const RPC: &'static str = \"/{}/{}\";", service.full_name(), method.name())?;
     writeln!(source, "}}")?;
     match (least, resource.as_str()) {
         (None, "") => writeln!(source, "impl {bound} for {message} {{}}")?,

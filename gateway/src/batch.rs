@@ -29,12 +29,7 @@ pub(crate) fn split(lines: bool, body: &Bytes) -> Result<Vec<Bytes>, Status> {
 fn elements(body: &Bytes) -> Result<Vec<Bytes>, Status> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut events = Vec::new();
-    let read = json
-        .deserialize_seq(Elements {
-            body,
-            events: &mut events,
-        })
-        .and_then(|()| json.end());
+    let read = json.deserialize_seq(Elements { body, events: &mut events }).and_then(|()| json.end());
     match read {
         Err(error) if events.len() <= MAX_EVENTS => {
             Err(status::malformed(format!("the body is not JSON: {error}")))
@@ -67,14 +62,8 @@ impl<'de> Visitor<'de> for Elements<'_> {
 }
 
 fn in_lines(body: &Bytes) -> Result<Vec<Bytes>, Status> {
-    let lines = body
-        .split(|&byte| byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty());
-    let events: Vec<Bytes> = lines
-        .take(MAX_EVENTS + 1)
-        .map(|line| body.slice_ref(line))
-        .collect();
+    let lines = body.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let events: Vec<Bytes> = lines.take(MAX_EVENTS + 1).map(|line| body.slice_ref(line)).collect();
     // Usually the first line is JSON, and the others are not looked at.
     let read = |line: &Bytes| serde_json::from_slice::<&RawValue>(line).map(drop);
     if !events.iter().any(|line| read(line).is_ok())
@@ -96,18 +85,11 @@ mod tests {
 
     fn events(lines: bool, body: &str) -> Vec<String> {
         let events = split(lines, &Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        events
-            .into_iter()
-            .map(|event| String::from_utf8(event.to_vec()).unwrap())
-            .collect()
+        events.into_iter().map(|event| String::from_utf8(event.to_vec()).unwrap()).collect()
     }
 
     fn reason(lines: bool, body: &[u8]) -> String {
-        split(lines, &Bytes::copy_from_slice(body))
-            .unwrap_err()
-            .get_details_error_info()
-            .unwrap()
-            .reason
+        split(lines, &Bytes::copy_from_slice(body)).unwrap_err().get_details_error_info().unwrap().reason
     }
 
     #[test]
@@ -130,17 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_no_batch_is_refused() {
-        for wrong in [
-            "x",
-            "<xml/>",
-            "[",
-            "[{}",
-            "[{},]",
-            "[{}] x",
-            "[}",
-            "{\"a\"",
-            "\u{feff}[]",
-        ] {
+        for wrong in ["x", "<xml/>", "[", "[{}", "[{},]", "[{}] x", "[}", "{\"a\"", "\u{feff}[]"] {
             assert_eq!(reason(false, wrong.as_bytes()), "MALFORMED_REQUEST", "{wrong:?}");
         }
         assert_eq!(reason(false, b"[\"\xff\"]"), "MALFORMED_REQUEST");

@@ -83,10 +83,7 @@ impl Bodies {
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(Held {
-            bytes: bytes.freeze(),
-            _space: space,
-        })
+        Ok(Held { bytes: bytes.freeze(), _space: space })
     }
 
     fn space_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {

@@ -70,10 +70,7 @@ async fn call(route: &Route, message: Bytes, context: Context<'_>) -> Result<Byt
     *request.metadata_mut() = metadata(context)?;
     request.set_timeout(context.deadline.remaining());
     let mut client = Grpc::new(route.upstream.channel()).max_decoding_message_size(MAX_ANSWER);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::from_error(error.into()))?;
+    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
     let answer = client.unary(request, route.rpc_path.clone(), BytesCodec).await?;
     Ok(answer.into_inner())
 }
@@ -86,9 +83,7 @@ fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
         }
     }
     if headers.values().map(HeaderValue::len).sum::<usize>() > MAX_CREDENTIALS {
-        return Err(status::credentials_missing(
-            "the credentials are too long to be any",
-        ));
+        return Err(status::credentials_missing("the credentials are too long to be any"));
     }
     headers.insert(REQUEST_ID, context.request_id.clone());
     telemetry::propagate_trace(&mut headers);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser};
 use http::Uri;
-use mesher_common::config::{ProcessArgs, ProcessConfig};
+use mesher_common::config::{ProcessArgs, ProcessConfig, duration};
 
 /// Mesher's gateway: HTTP and JSON in front of its gRPC services.
 #[derive(Clone, Debug, Parser)]
@@ -69,20 +69,10 @@ fn address(text: &str) -> Result<Uri, String> {
         && uri.port_u16().is_some()
         && uri.path() == "/"
         && uri.query().is_none();
-    if plain {
-        Ok(uri)
-    } else {
-        Err("an address has the form http://HOST:PORT".to_owned())
-    }
+    if plain { Ok(uri) } else { Err("an address has the form http://HOST:PORT".to_owned()) }
 }
 
 /// Reads a time that a request may take.
 fn timeout(text: &str) -> Result<Duration, String> {
-    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let sensible = Duration::from_millis(1)..=Duration::from_hours(1);
-    if sensible.contains(&timeout) {
-        Ok(timeout)
-    } else {
-        Err("it must be between 1ms and 1h".to_owned())
-    }
+    duration(text, Duration::from_millis(1)..=Duration::from_hours(1))
 }

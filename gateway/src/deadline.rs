@@ -22,23 +22,10 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// The deadline of a request with `headers` that begins now and may take `most`.
     pub(crate) fn new(headers: &HeaderMap, most: Duration) -> Result<Self, Status> {
-        let seconds = read(
-            headers,
-            SECONDS,
-            "is not a positive number of seconds",
-            parse_seconds,
-        )?;
-        let grpc = read(
-            headers,
-            GRPC,
-            "is not a gRPC timeout, such as 500m or 10S",
-            parse_grpc,
-        )?;
+        let seconds = read(headers, SECONDS, "is not a positive number of seconds", parse_seconds)?;
+        let grpc = read(headers, GRPC, "is not a gRPC timeout, such as 500m or 10S", parse_grpc)?;
         let limit = [seconds, grpc].into_iter().flatten().fold(most, Duration::min);
-        Ok(Self {
-            at: Instant::now() + limit,
-            limit,
-        })
+        Ok(Self { at: Instant::now() + limit, limit })
     }
 
     /// The time that is left.
@@ -48,9 +35,7 @@ impl Deadline {
 
     /// What `work` gives, if that is in time.
     pub(crate) async fn bound<T>(&self, work: impl Future<Output = T>) -> Result<T, Status> {
-        tokio::time::timeout_at(self.at, work)
-            .await
-            .map_err(|_| self.exceeded())
+        tokio::time::timeout_at(self.at, work).await.map_err(|_| self.exceeded())
     }
 
     /// It was not in time.
@@ -104,30 +89,20 @@ mod tests {
     use super::Deadline;
 
     fn limit(headers: &[(&'static str, &'static str)]) -> Option<Duration> {
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect();
-        Deadline::new(&headers, Duration::from_secs(30))
-            .ok()
-            .map(|deadline| deadline.limit)
+        let headers: HeaderMap =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        Deadline::new(&headers, Duration::from_secs(30)).ok().map(|deadline| deadline.limit)
     }
 
     #[test]
     fn the_soonest_limit_counts() {
         assert_eq!(limit(&[]), Some(Duration::from_secs(30)));
-        assert_eq!(
-            limit(&[("x-request-timeout", "2.5")]),
-            Some(Duration::from_millis(2500))
-        );
+        assert_eq!(limit(&[("x-request-timeout", "2.5")]), Some(Duration::from_millis(2500)));
         assert_eq!(
             limit(&[("x-request-timeout", "2"), ("grpc-timeout", "500m")]),
             Some(Duration::from_millis(500))
         );
-        assert_eq!(
-            limit(&[("grpc-timeout", "99999999H")]),
-            Some(Duration::from_secs(30))
-        );
+        assert_eq!(limit(&[("grpc-timeout", "99999999H")]), Some(Duration::from_secs(30)));
         assert_eq!(limit(&[("grpc-timeout", "1u")]), Some(Duration::from_micros(1)));
     }
 

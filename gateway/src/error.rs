@@ -33,10 +33,7 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// An error with an HTTP status that no gRPC code stands for.
     pub(crate) fn new(http: StatusCode, status: &Status) -> Self {
-        Self {
-            http,
-            ..Self::from(status)
-        }
+        Self { http, ..Self::from(status) }
     }
 
     /// Nothing is served at the path.
@@ -47,14 +44,9 @@ impl ApiError {
     /// What is served at the path takes only the methods in `allowed`.
     pub(crate) fn method_not_allowed(allowed: &str) -> Self {
         let message = format!("this path takes only {allowed}");
-        let error = Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &status::route_not_found(Code::Unimplemented, message),
-        );
-        Self {
-            allow: HeaderValue::from_str(allowed).ok(),
-            ..error
-        }
+        let error =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, &status::route_not_found(Code::Unimplemented, message));
+        Self { allow: HeaderValue::from_str(allowed).ok(), ..error }
     }
 
     /// The body is of a kind that the path does not take.
@@ -73,18 +65,12 @@ impl ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.http == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(r#"Bearer realm="mesher""#),
-            );
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="mesher""#));
         }
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, allow);
         }
-        let delay = self
-            .status
-            .get_details_retry_info()
-            .and_then(|info| info.retry_delay);
+        let delay = self.status.get_details_retry_info().and_then(|info| info.retry_delay);
         if let Some(delay) = delay {
             // Whole seconds, and not earlier than asked.
             let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
@@ -112,35 +98,22 @@ impl ApiError {
 
 impl From<RpcStatus> for ApiError {
     fn from(status: RpcStatus) -> Self {
-        let too_large = ErrorReason::TooLarge
-            .as_str_name()
-            .strip_prefix(status::REASON_PREFIX);
+        let too_large = ErrorReason::TooLarge.as_str_name().strip_prefix(status::REASON_PREFIX);
         let reason = status.get_details_error_info().map(|info| info.reason);
         let http = if reason.is_some() && reason.as_deref() == too_large {
             StatusCode::PAYLOAD_TOO_LARGE
         } else {
             http_status(Code::from_i32(status.code))
         };
-        Self {
-            status,
-            http,
-            allow: None,
-        }
+        Self { status, http, allow: None }
     }
 }
 
 impl From<&Status> for ApiError {
     fn from(status: &Status) -> Self {
         // Details that are no google.rpc.Status say nothing that could be shown.
-        let details = RpcStatus::decode(status.details())
-            .map(|status| status.details)
-            .unwrap_or_default();
-        RpcStatus {
-            code: status.code().into(),
-            message: status.message().to_owned(),
-            details,
-        }
-        .into()
+        let details = RpcStatus::decode(status.details()).map(|status| status.details).unwrap_or_default();
+        RpcStatus { code: status.code().into(), message: status.message().to_owned(), details }.into()
     }
 }
 

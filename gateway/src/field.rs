@@ -127,9 +127,7 @@ impl fmt::Display for FieldPath {
 
 /// The field of `message` with that name or JSON name.
 pub(crate) fn field_named(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
-    message
-        .get_field_by_json_name(name)
-        .or_else(|| message.get_field_by_name(name))
+    message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
 }
 
 /// The message whose fields `field` has; `None` if it has none that could be named.
@@ -145,9 +143,7 @@ fn fields_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
 /// Another field that is set and that excludes `field`, being of the same oneof.
 pub(crate) fn other_of_oneof(message: &DynamicMessage, field: &FieldDescriptor) -> Option<FieldDescriptor> {
     let oneof = field.containing_oneof()?;
-    oneof
-        .fields()
-        .find(|other| other != field && message.has_field(other))
+    oneof.fields().find(|other| other != field && message.has_field(other))
 }
 
 /// Whether the message's JSON is not an object of its fields (or, of some, could be none).
@@ -182,10 +178,7 @@ fn is_text(kind: &Kind) -> bool {
 /// What a wrapper message such as `google.protobuf.BoolValue` wraps.
 fn wrapped(message: &MessageDescriptor) -> Option<Kind> {
     let wrapper = message.parent_file().name() == "google/protobuf/wrappers.proto";
-    message
-        .get_field_by_name("value")
-        .filter(|_| wrapper)
-        .map(|field| field.kind())
+    message.get_field_by_name("value").filter(|_| wrapper).map(|field| field.kind())
 }
 
 /// The JSON that means the same as `text` in a URL: canonical JSON takes numbers as strings, but neither booleans

@@ -73,10 +73,9 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let request_id = headers::request_id(&parts.headers);
         let mut response = match parts.uri.path() {
-            path @ ("/healthz" | "/readyz") => self
-                .probe(&parts.method, path)
-                .await
-                .unwrap_or_else(|error| error.into_response(&self.pool)),
+            path @ ("/healthz" | "/readyz") => {
+                self.probe(&parts.method, path).await.unwrap_or_else(|error| error.into_response(&self.pool))
+            }
             _ => self.observe(&parts, body, &request_id).await,
         };
         headers::finish(response.headers_mut(), request_id);
@@ -87,10 +86,8 @@ impl Gateway {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(ApiError::method_not_allowed("GET, HEAD"));
         }
-        let _room = self
-            .probe_room
-            .try_acquire()
-            .map_err(|_| status::shed("too many health checks at once"))?;
+        let _room =
+            self.probe_room.try_acquire().map_err(|_| status::shed("too many health checks at once"))?;
         if path == "/healthz" {
             Ok(Response::new(Body::from("alive\n")))
         } else {
@@ -154,19 +151,11 @@ impl Gateway {
             .map_err(|_| status::shed("the gateway has too many requests in hand: try again"))?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         if headers::is_encoded(&parts.headers) {
-            return Err(ApiError::unsupported_media_type(
-                "the body must come without a content-encoding",
-            ));
+            return Err(ApiError::unsupported_media_type("the body must come without a content-encoding"));
         }
-        let limit = route
-            .ingest
-            .map_or(self.limits.max_body as usize, Ingest::max_body);
+        let limit = route.ingest.map_or(self.limits.max_body as usize, Ingest::max_body);
         let body = self.bodies.read(&parts.headers, body, limit, &deadline).await?;
-        let context = Context {
-            headers: &parts.headers,
-            request_id,
-            deadline,
-        };
+        let context = Context { headers: &parts.headers, request_id, deadline };
         match route.ingest {
             Some(ingest) => ingest.serve(route, body.bytes.clone(), context, &self.pool).await,
             None => transcode::serve(route, &segments, parts, &body.bytes, context).await,
@@ -183,9 +172,9 @@ async fn caught<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T,
 fn text(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic
-            .downcast::<&str>()
-            .map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned()),
+        Err(panic) => {
+            panic.downcast::<&str>().map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned())
+        }
     }
 }
 
@@ -197,13 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_that_says_nothing_of_itself() {
-        let panicking = async {
-            if std::hint::black_box(true) {
-                panic!("a secret")
-            } else {
-                Ok(())
-            }
-        };
+        let panicking = async { if std::hint::black_box(true) { panic!("a secret") } else { Ok(()) } };
         let response = caught(panicking)
             .await
             .map_err(|error: ApiError| error.into_response(&DescriptorPool::default()));

@@ -79,9 +79,7 @@ impl Ingest {
 }
 
 async fn store(route: &Route, body: Bytes, context: Context<'_>) -> Result<Response<Body>, Status> {
-    let request = StoreRequest {
-        payload: Some(store_request::Payload::Json(body)),
-    };
+    let request = StoreRequest { payload: Some(store_request::Payload::Json(body)) };
     let answer = call::unary(route, request.encode_to_vec().into(), context).await?;
     transcode::respond(route, answer)
 }
@@ -95,28 +93,16 @@ async fn store_batch(
     let events = batch::split(is_lines(context.headers), body)?;
     let events = events
         .into_iter()
-        .map(|event| EventPayload {
-            payload: Some(event_payload::Payload::Json(event)),
-        })
+        .map(|event| EventPayload { payload: Some(event_payload::Payload::Json(event)) })
         .collect();
-    let answer = call::unary(
-        route,
-        StoreBatchRequest { events }.encode_to_vec().into(),
-        context,
-    )
-    .await?;
+    let answer = call::unary(route, StoreBatchRequest { events }.encode_to_vec().into(), context).await?;
     let answer = StoreBatchResponse::decode(answer).map_err(|error| status::internal(&error))?;
     let durability = answer.durability().as_str_name();
-    let results: Vec<Value> = answer
-        .results
-        .into_iter()
-        .map(|result| outcome(result.outcome, pool))
-        .collect();
+    let results: Vec<Value> =
+        answer.results.into_iter().map(|result| outcome(result.outcome, pool)).collect();
     let body = json!({ "results": results, "durability": durability });
     let mut response = Response::new(Body::from(body.to_string()));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 

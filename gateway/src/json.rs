@@ -75,10 +75,7 @@ fn read<'j, T>(
     let reader = Reader::default();
     read(&reader, raw).map_err(|error| match reader.violation.take() {
         Some(violation) if !violation.field.is_empty() => violation.into(),
-        _ => status::malformed(format!(
-            "the body is not what the call takes: {}",
-            short(error.to_string())
-        )),
+        _ => status::malformed(format!("the body is not what the call takes: {}", short(error.to_string()))),
     })
 }
 
@@ -111,9 +108,7 @@ impl Reader {
         let field = self.path.borrow().join(".").replace(".[", "[");
         let description = short(description);
         let error = E::custom(&description);
-        self.violation
-            .borrow_mut()
-            .get_or_insert_with(|| Violation::new(field, description));
+        self.violation.borrow_mut().get_or_insert_with(|| Violation::new(field, description));
         error
     }
 
@@ -148,9 +143,9 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<Value>, D::Error> {
         let reader = self.reader;
         reader.within(self.field.name().to_owned(), || match self.field.kind() {
-            Kind::Message(message) if !self.field.is_map() && !is_well_known(&message) => json
-                .deserialize_option(self)
-                .map_err(|error| reader.invalid(&error)),
+            Kind::Message(message) if !self.field.is_map() && !is_well_known(&message) => {
+                json.deserialize_option(self).map_err(|error| reader.invalid(&error))
+            }
             _ => reader.leaf(<&RawValue>::deserialize(json)?, |json| assign(self.field, json)),
         })
     }
@@ -176,10 +171,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         let Kind::Message(message) = self.field.kind() else {
             return Ok(None);
         };
-        let seed = MessageSeed {
-            message: &message,
-            reader: self.reader,
-        };
+        let seed = MessageSeed { message: &message, reader: self.reader };
         if self.field.is_list() {
             json.deserialize_seq(ListVisitor(seed)).map(Some)
         } else {
@@ -224,18 +216,11 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
             if !seen.insert(field.number()) {
                 return Err(refuse("is given twice".to_owned()));
             }
-            let Some(value) = map.next_value_seed(FieldSeed {
-                field: &field,
-                reader,
-            })?
-            else {
+            let Some(value) = map.next_value_seed(FieldSeed { field: &field, reader })? else {
                 continue;
             };
             if let Some(other) = other_of_oneof(&message, &field) {
-                return Err(refuse(format!(
-                    "excludes {}, which is given as well",
-                    other.name()
-                )));
+                return Err(refuse(format!("excludes {}, which is given as well", other.name())));
             }
             message.set_field(&field, value);
         }
@@ -257,9 +242,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
         let mut values = Vec::new();
         let mut next = |index: usize| {
             reader.within(format!("[{index}]"), || {
-                elements
-                    .next_element_seed(self.0)
-                    .map_err(|error| reader.invalid(&error))
+                elements.next_element_seed(self.0).map_err(|error| reader.invalid(&error))
             })
         };
         while let Some(message) = next(values.len())? {

@@ -90,43 +90,20 @@ pub async fn spawn_api(
     let gateway = Gateway::new(routes, pool, config.limits, metrics, readiness.clone());
 
     let mut servers = JoinSet::new();
-    servers.spawn(server::serve(
-        listener,
-        gateway,
-        max_connections,
-        shutdown.clone(),
-    ));
+    servers.spawn(server::serve(listener, gateway, max_connections, shutdown.clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(admin::serve(
-        admin_listener,
-        readiness,
-        registry,
-        background.clone(),
-    ));
+    tasks.spawn(admin::serve(admin_listener, readiness, registry, background.clone()));
     let drain = async { Ok(()) };
     let task = tokio::spawn(supervise(servers, tasks, drain, shutdown.clone(), background));
     tracing::info!(name = NAME, %http, %admin, "serving");
-    Ok(Handle::new(
-        NAME,
-        vec![("http", http), ("admin", admin)],
-        shutdown,
-        task,
-    ))
+    Ok(Handle::new(NAME, vec![("http", http), ("admin", admin)], shutdown, task))
 }
 
 /// A check of each service that has a route.
 fn checks(routes: &Routes) -> Vec<admin::Check> {
     let services: BTreeMap<_, _> = routes
         .iter()
-        .map(|route| {
-            (
-                route.rpc.parent_service().full_name().to_owned(),
-                route.upstream.clone(),
-            )
-        })
+        .map(|route| (route.rpc.parent_service().full_name().to_owned(), route.upstream.clone()))
         .collect();
-    services
-        .iter()
-        .map(|(service, upstream)| upstream.check(service))
-        .collect()
+    services.iter().map(|(service, upstream)| upstream.check(service)).collect()
 }

@@ -10,9 +10,8 @@ use prometheus_client::{
 };
 
 /// Seconds; from a cached read to a call that waits for a flush.
-const LATENCY_BUCKETS: [f64; 12] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
-];
+const LATENCY_BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 /// The status that is counted for a request whose client went away before the answer.
 const ABANDONED: u16 = 499;
@@ -46,11 +45,7 @@ impl Metrics {
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
             in_hand: Gauge::default(),
         };
-        registry.register(
-            "mesher_http_requests",
-            "Requests that ended, by status",
-            metrics.requests.clone(),
-        );
+        registry.register("mesher_http_requests", "Requests that ended, by status", metrics.requests.clone());
         registry.register(
             "mesher_http_seconds",
             "Time from a request to its answer",
@@ -63,16 +58,8 @@ impl Metrics {
     /// A request for `route`, which is a template and no path, so that callers cannot invent labels.
     pub(crate) fn begin(&self, method: &Method, route: String) -> InHand {
         self.in_hand.inc();
-        let labels = RouteLabels {
-            method: known(method),
-            route,
-        };
-        InHand {
-            metrics: self.clone(),
-            labels,
-            started: Instant::now(),
-            status: ABANDONED,
-        }
+        let labels = RouteLabels { method: known(method), route };
+        InHand { metrics: self.clone(), labels, started: Instant::now(), status: ABANDONED }
     }
 }
 
@@ -96,18 +83,8 @@ impl Drop for InHand {
     fn drop(&mut self) {
         let RouteLabels { method, route } = self.labels.clone();
         self.metrics.in_hand.dec();
-        self.metrics
-            .requests
-            .get_or_create(&EndLabels {
-                method,
-                route,
-                status: self.status,
-            })
-            .inc();
-        self.metrics
-            .latency
-            .get_or_create(&self.labels)
-            .observe(self.started.elapsed().as_secs_f64());
+        self.metrics.requests.get_or_create(&EndLabels { method, route, status: self.status }).inc();
+        self.metrics.latency.get_or_create(&self.labels).observe(self.started.elapsed().as_secs_f64());
     }
 }
 

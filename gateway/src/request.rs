@@ -46,10 +46,7 @@ fn bind_path(route: &Route, segments: &[&str], message: &mut DynamicMessage) -> 
     for binding in &route.bindings {
         let captured = binding.variable.capture(segments);
         let text = captured.map_err(|_| {
-            Violation::new(
-                binding.field.to_string(),
-                "is not UTF-8 when it is percent-decoded",
-            )
+            Violation::new(binding.field.to_string(), "is not UTF-8 when it is percent-decoded")
         })?;
         binding.field.set(message, &[text])?;
     }
@@ -57,11 +54,7 @@ fn bind_path(route: &Route, segments: &[&str], message: &mut DynamicMessage) -> 
 }
 
 fn bind_query(route: &Route, query: &str, message: &mut DynamicMessage) -> Result<(), Violation> {
-    let bound: HashSet<String> = route
-        .bindings
-        .iter()
-        .map(|binding| binding.field.to_string())
-        .collect();
+    let bound: HashSet<String> = route.bindings.iter().map(|binding| binding.field.to_string()).collect();
     let mut parameters: BTreeMap<String, (FieldPath, Vec<String>)> = BTreeMap::new();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let (name, text) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -80,9 +73,7 @@ fn bind_query(route: &Route, query: &str, message: &mut DynamicMessage) -> Resul
         }
         texts.push(text);
     }
-    parameters
-        .values()
-        .try_for_each(|(field, texts)| field.set(message, texts))
+    parameters.values().try_for_each(|(field, texts)| field.set(message, texts))
 }
 
 /// The field that a query parameter is.
@@ -92,10 +83,7 @@ fn parameter_field(route: &Route, name: &str) -> Result<FieldPath, Violation> {
     match &route.body {
         Body::Whole => return Err(Violation::new(name, "belongs into the body, not into the query")),
         Body::Field(body) if field.is_within(body) => {
-            return Err(Violation::new(
-                name,
-                "is the body, or in it, and cannot be in the query",
-            ));
+            return Err(Violation::new(name, "is the body, or in it, and cannot be in the query"));
         }
         Body::Field(_) | Body::None => {}
     }
@@ -108,8 +96,5 @@ fn parameter_field(route: &Route, name: &str) -> Result<FieldPath, Violation> {
 /// Decodes a name or a value of a query, as HTML forms encode them.
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced)
-        .decode_utf8()
-        .ok()
-        .map(std::borrow::Cow::into_owned)
+    percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }

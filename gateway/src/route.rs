@@ -58,21 +58,12 @@ pub(crate) struct Route {
 impl Route {
     /// The route that `rule` makes of `rpc`, which `upstream` serves.
     pub(crate) fn new(rpc: &MethodDescriptor, rule: &Rule, upstream: Upstream) -> anyhow::Result<Self> {
-        ensure!(
-            !rpc.is_client_streaming(),
-            "a stream of requests cannot come over HTTP"
-        );
-        ensure!(
-            !rpc.is_server_streaming(),
-            "a stream of responses cannot be given over HTTP yet"
-        );
+        ensure!(!rpc.is_client_streaming(), "a stream of requests cannot come over HTTP");
+        ensure!(!rpc.is_server_streaming(), "a stream of responses cannot be given over HTTP yet");
         let template = Template::parse(&rule.path)?;
         let input = rpc.input();
-        let bindings = template
-            .variables()
-            .iter()
-            .map(|variable| bind(&input, variable))
-            .collect::<Result<_, _>>()?;
+        let bindings =
+            template.variables().iter().map(|variable| bind(&input, variable)).collect::<Result<_, _>>()?;
         let body = match rule.body.as_str() {
             "" => Body::None,
             _ if rule.method == "GET" => bail!("a GET has no body"),
@@ -108,23 +99,11 @@ impl Route {
 fn bind(input: &MessageDescriptor, variable: &Variable) -> anyhow::Result<Binding> {
     let (name, message) = (&variable.field, input.full_name());
     let field = FieldPath::resolve(input, name).with_context(|| format!("{message} has no field {name}"))?;
-    ensure!(
-        field.form() == Form::Single,
-        "{name} of {message} is not of a type that a path can hold"
-    );
-    Ok(Binding {
-        variable: variable.clone(),
-        field,
-    })
+    ensure!(field.form() == Form::Single, "{name} of {message} is not of a type that a path can hold");
+    Ok(Binding { variable: variable.clone(), field })
 }
 
 fn top_level(message: &MessageDescriptor, name: &str) -> anyhow::Result<FieldDescriptor> {
-    ensure!(
-        !is_well_known(message),
-        "{} has no fields in JSON",
-        message.full_name()
-    );
-    message
-        .get_field_by_name(name)
-        .with_context(|| format!("{} has no such field", message.full_name()))
+    ensure!(!is_well_known(message), "{} has no fields in JSON", message.full_name());
+    message.get_field_by_name(name).with_context(|| format!("{} has no such field", message.full_name()))
 }

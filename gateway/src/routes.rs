@@ -70,9 +70,7 @@ impl Routes {
 
     fn add(&mut self, rpc: &MethodDescriptor, upstreams: &Upstreams) -> anyhow::Result<()> {
         for rule in rules(rpc)? {
-            let upstream = upstreams
-                .serving(rpc.parent_service())
-                .context("its service has no address")?;
+            let upstream = upstreams.serving(rpc.parent_service()).context("its service has no address")?;
             self.insert(Route::new(rpc, &rule, upstream.clone())?)?;
         }
         Ok(())
@@ -89,17 +87,10 @@ impl Routes {
             }
         }
         let ends = if takes_rest { &mut node.rest } else { &mut node.end };
-        let methods = ends
-            .entry(route.template.verb().unwrap_or_default().to_owned())
-            .or_default();
+        let methods = ends.entry(route.template.verb().unwrap_or_default().to_owned()).or_default();
         if let Some(other) = methods.insert(route.method.clone(), self.routes.len()) {
             let other = &self.routes[other];
-            bail!(
-                "{} {} is served by {} already",
-                other.method,
-                other.template,
-                other.rpc.full_name()
-            );
+            bail!("{} {} is served by {} already", other.method, other.template, other.rpc.full_name());
         }
         self.routes.push(route);
         Ok(())
@@ -110,37 +101,20 @@ impl Routes {
         let mut allowed = BTreeSet::new();
         for (segments, verb) in readings(path) {
             let decoded: Vec<_> = segments.iter().map(|segment| decode(segment)).collect();
-            let mut search = Search {
-                method,
-                verb,
-                segments: &decoded,
-                allowed: &mut allowed,
-            };
-            if let Some(route) = search
-                .below(&self.root, 0)
-                .and_then(|index| self.routes.get(index))
-            {
+            let mut search = Search { method, verb, segments: &decoded, allowed: &mut allowed };
+            if let Some(route) = search.below(&self.root, 0).and_then(|index| self.routes.get(index)) {
                 return Lookup::Found(route, segments);
             }
         }
-        if allowed.is_empty() {
-            Lookup::Nothing
-        } else {
-            Lookup::OtherMethods(allowed)
-        }
+        if allowed.is_empty() { Lookup::Nothing } else { Lookup::OtherMethods(allowed) }
     }
 }
 
 /// The ways to read a path: with the verb that its last segment may have, and as a whole.
 fn readings(path: &str) -> impl Iterator<Item = (Vec<&str>, &str)> {
     let path = path.strip_prefix('/').unwrap_or(path);
-    let with_verb = path
-        .rsplit_once(':')
-        .filter(|(_, verb)| !verb.is_empty() && !verb.contains('/'));
-    with_verb
-        .into_iter()
-        .chain([(path, "")])
-        .map(|(path, verb)| (path.split('/').collect(), verb))
+    let with_verb = path.rsplit_once(':').filter(|(_, verb)| !verb.is_empty() && !verb.contains('/'));
+    with_verb.into_iter().chain([(path, "")]).map(|(path, verb)| (path.split('/').collect(), verb))
 }
 
 struct Search<'a> {
@@ -169,16 +143,8 @@ impl Search<'_> {
     fn among(&mut self, ends: &Ends) -> Option<usize> {
         let methods = ends.get(self.verb)?;
         // Whoever may GET may ask for the headers alone (RFC 9110); the HTTP server leaves the body out.
-        let get = if self.method == Method::HEAD {
-            methods.get("GET")
-        } else {
-            None
-        };
-        let found = methods
-            .get(self.method.as_str())
-            .or(get)
-            .or_else(|| methods.get("*"))
-            .copied();
+        let get = if self.method == Method::HEAD { methods.get("GET") } else { None };
+        let found = methods.get(self.method.as_str()).or(get).or_else(|| methods.get("*")).copied();
         if found.is_none() {
             self.allowed.extend(methods.keys().cloned());
             if methods.contains_key("GET") {

@@ -7,13 +7,8 @@ use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 const EXTENSION: &str = "google.api.http";
 
 /// The HTTP methods with a field of their own in the rule.
-const METHODS: [(&str, &str); 5] = [
-    ("get", "GET"),
-    ("put", "PUT"),
-    ("post", "POST"),
-    ("delete", "DELETE"),
-    ("patch", "PATCH"),
-];
+const METHODS: [(&str, &str); 5] =
+    [("get", "GET"), ("put", "PUT"), ("post", "POST"), ("delete", "DELETE"), ("patch", "PATCH")];
 
 /// One way in which an RPC is reached over HTTP.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,9 +36,7 @@ pub(crate) fn rules(rpc: &MethodDescriptor) -> anyhow::Result<Vec<Rule>> {
     let option = option.as_message().context("google.api.http is no message")?;
     let mut rules = vec![rule(option)?];
     for binding in list(option, "additional_bindings") {
-        let binding = binding
-            .as_message()
-            .context("additional_bindings holds no messages")?;
+        let binding = binding.as_message().context("additional_bindings holds no messages")?;
         let nested = !list(binding, "additional_bindings").is_empty();
         ensure!(!nested, "additional_bindings must not have additional_bindings");
         rules.push(rule(binding)?);
@@ -56,12 +49,7 @@ fn rule(option: &DynamicMessage) -> anyhow::Result<Rule> {
     for (field, method) in METHODS {
         let path = text(option, field);
         if !path.is_empty() {
-            return Ok(Rule {
-                method: method.to_owned(),
-                path,
-                body,
-                response_body,
-            });
+            return Ok(Rule { method: method.to_owned(), path, body, response_body });
         }
     }
     match option.get_field_by_name("custom").as_deref() {
@@ -69,27 +57,16 @@ fn rule(option: &DynamicMessage) -> anyhow::Result<Rule> {
             let (method, path) = (text(custom, "kind"), text(custom, "path"));
             let named = method == "*" || http::Method::from_bytes(method.as_bytes()).is_ok();
             ensure!(named, "{method:?} is no HTTP method");
-            Ok(Rule {
-                method,
-                path,
-                body,
-                response_body,
-            })
+            Ok(Rule { method, path, body, response_body })
         }
         _ => bail!("the rule has no path"),
     }
 }
 
 fn text(message: &DynamicMessage, field: &str) -> String {
-    message
-        .get_field_by_name(field)
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    message.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn list(message: &DynamicMessage, field: &str) -> Vec<Value> {
-    message
-        .get_field_by_name(field)
-        .and_then(|value| value.as_list().map(<[_]>::to_vec))
-        .unwrap_or_default()
+    message.get_field_by_name(field).and_then(|value| value.as_list().map(<[_]>::to_vec)).unwrap_or_default()
 }

@@ -75,11 +75,7 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Cancellation
         async move { Ok::<_, Infallible>(gateway.handle(request).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADERS);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADERS);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -90,10 +86,7 @@ async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: Cancellation
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // The header timeout of HTTP/1.1 only runs once the version is known.
     let silent = async {
-        if tokio::time::timeout(HEADER_TIMEOUT, spoken.notified())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(HEADER_TIMEOUT, spoken.notified()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     };

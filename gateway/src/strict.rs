@@ -16,12 +16,7 @@ pub(crate) fn check(json: &RawValue) -> Result<(), String> {
         return Ok(());
     }
     let mut wrong = None;
-    match (Walk {
-        depth: 0,
-        wrong: &mut wrong,
-    })
-    .deserialize(json)
-    {
+    match (Walk { depth: 0, wrong: &mut wrong }).deserialize(json) {
         Ok(()) => Ok(()),
         Err(error) => Err(wrong.unwrap_or_else(|| format!("is not valid: {error}"))),
     }
@@ -38,10 +33,7 @@ impl Walk<'_> {
         if depth > MAX_DEPTH {
             return Err(self.refuse(format!("is nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Walk {
-            depth,
-            wrong: self.wrong,
-        })
+        Ok(Walk { depth, wrong: self.wrong })
     }
 
     fn refuse<E: serde::de::Error>(&mut self, why: String) -> E {
@@ -130,10 +122,7 @@ mod tests {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert_eq!(checked(&nested(30)), Ok(()));
         for depth in [31, 10_000, 500_000] {
-            assert_eq!(
-                checked(&nested(depth)),
-                Err("is nested deeper than 30 levels".to_owned())
-            );
+            assert_eq!(checked(&nested(depth)), Err("is nested deeper than 30 levels".to_owned()));
         }
     }
 

@@ -72,12 +72,7 @@ impl Template {
             at: parser.at,
             reason,
         })?;
-        Ok(Self {
-            text: text.to_owned(),
-            segments: parser.segments,
-            variables: parser.variables,
-            verb,
-        })
+        Ok(Self { text: text.to_owned(), segments: parser.segments, variables: parser.variables, verb })
     }
 
     /// What the path's segments must be, the variables resolved into what they match.
@@ -105,11 +100,7 @@ impl fmt::Display for Template {
 impl Variable {
     /// The variable's value in a path that the template matches, given in segments without the verb.
     pub(crate) fn capture(&self, path: &[&str]) -> Result<String, NotUtf8> {
-        let end = if self.takes_rest {
-            path.len()
-        } else {
-            self.segments.end
-        };
+        let end = if self.takes_rest { path.len() } else { self.segments.end };
         let captured = path.get(self.segments.start..end).unwrap_or_default();
         match captured {
             [segment] if !self.takes_rest && self.segments.len() == 1 => decode(segment).ok_or(NotUtf8),
@@ -120,10 +111,7 @@ impl Variable {
 
 /// Percent-decodes; `None` if what comes out is not UTF-8.
 pub(crate) fn decode(text: &str) -> Option<String> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .ok()
-        .map(std::borrow::Cow::into_owned)
+    percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 /// As [`decode`], but leaves the reserved characters of RFC 6570 encoded.
@@ -131,9 +119,8 @@ fn decode_unreserved(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let (byte, after) = encoded(rest)
-            .filter(|(byte, _)| !RESERVED.contains(byte))
-            .unwrap_or((first, after));
+        let (byte, after) =
+            encoded(rest).filter(|(byte, _)| !RESERVED.contains(byte)).unwrap_or((first, after));
         decoded.push(byte);
         rest = after;
     }
@@ -152,9 +139,7 @@ fn encoded(text: &[u8]) -> Option<(u8, &[u8])> {
 const RESERVED: &[u8] = b":/?#[]@!$&'()*+,;=";
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -180,11 +165,7 @@ mod tests {
         ];
         assert_eq!(template.segments(), expected);
         assert_eq!(template.verb(), Some("read"));
-        let fields: Vec<_> = template
-            .variables()
-            .iter()
-            .map(|variable| variable.field.as_str())
-            .collect();
+        let fields: Vec<_> = template.variables().iter().map(|variable| variable.field.as_str()).collect();
         assert_eq!(fields, ["parent", "file.path"]);
         assert_eq!(parse("/{a}").segments(), parse("/{a=*}").segments());
         assert_eq!(parse("/a%20b").segments(), [literal("a b")]);
@@ -231,10 +212,7 @@ mod tests {
             assert!(Template::parse(wrong).is_err(), "{wrong:?}");
         }
         let error = Template::parse("/v1/{a=*/{b}}").unwrap_err().to_string();
-        assert!(
-            error.contains("/v1/{a=*/{b}}") && error.contains("byte 9"),
-            "{error}"
-        );
+        assert!(error.contains("/v1/{a=*/{b}}") && error.contains("byte 9"), "{error}");
     }
 
     #[test]
@@ -246,29 +224,17 @@ mod tests {
             ("/v1/{a}", &["v1", "%e4%b8%96"], Ok("世")),
             ("/v1/{a}", &["v1", "%ff"], Err(NotUtf8)),
             ("/v1/{a}", &["v1", "100%"], Ok("100%")),
-            (
-                "/v1/{a=shelves/*}",
-                &["v1", "shelves", "x%2Fy%20z"],
-                Ok("shelves/x%2Fy z"),
-            ),
+            ("/v1/{a=shelves/*}", &["v1", "shelves", "x%2Fy%20z"], Ok("shelves/x%2Fy z")),
             ("/v1/{a=**}", &["v1"], Ok("")),
             ("/v1/{a=**}", &["v1", "x%2fy"], Ok("x%2fy")),
-            (
-                "/v1/{a=**}",
-                &["v1", "x", "", "%41%3A%25%zz%"],
-                Ok("x//A%3A%%zz%"),
-            ),
+            ("/v1/{a=**}", &["v1", "x", "", "%41%3A%25%zz%"], Ok("x//A%3A%%zz%")),
             ("/v1/{a=b/**}", &["v1", "b"], Ok("b")),
             ("/v1/{a=b/**}", &["v1", "b", "c", "d"], Ok("b/c/d")),
             ("/v1/{a=b/**}", &["v1", "b", "%ff"], Err(NotUtf8)),
         ] {
             let template = parse(template);
             let captured = template.variables()[0].capture(path);
-            assert_eq!(
-                captured.as_deref(),
-                expected.as_ref().copied(),
-                "{template} {path:?}"
-            );
+            assert_eq!(captured.as_deref(), expected.as_ref().copied(), "{template} {path:?}");
         }
     }
 }

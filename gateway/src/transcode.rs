@@ -41,8 +41,6 @@ pub(crate) fn respond(route: &Route, message: Bytes) -> Result<Response<Body>, S
     let body =
         json::write(&message, route.response_body.as_ref()).map_err(|error| status::internal(&error))?;
     let mut response = Response::new(Body::from(body));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

@@ -36,10 +36,7 @@ impl Upstream {
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .connect_lazy();
-        Self {
-            name: name.into(),
-            channel,
-        }
+        Self { name: name.into(), channel }
     }
 
     /// What it goes by in messages.
@@ -89,19 +86,12 @@ pub struct Upstreams(HashMap<String, Upstream>);
 impl Upstreams {
     /// The service that serves `service`.
     pub(crate) fn serving(&self, service: &ServiceDescriptor) -> Option<&Upstream> {
-        self.0
-            .get(service.full_name())
-            .or_else(|| self.0.get(service.package_name()))
+        self.0.get(service.full_name()).or_else(|| self.0.get(service.package_name()))
     }
 }
 
 impl<N: Into<String>> FromIterator<(N, Upstream)> for Upstreams {
     fn from_iter<I: IntoIterator<Item = (N, Upstream)>>(upstreams: I) -> Self {
-        Self(
-            upstreams
-                .into_iter()
-                .map(|(name, upstream)| (name.into(), upstream))
-                .collect(),
-        )
+        Self(upstreams.into_iter().map(|(name, upstream)| (name.into(), upstream)).collect())
     }
 }

@@ -48,8 +48,7 @@ impl<T: Message> Encoder for StrictEncoder<T> {
 
     fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         // The buffer grows as needed: encoding cannot run out of room.
-        item.encode(buffer)
-            .map_err(|_| Status::internal("internal error"))
+        item.encode(buffer).map_err(|_| Status::internal("internal error"))
     }
 }
 

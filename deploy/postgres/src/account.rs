@@ -38,19 +38,14 @@ impl Account {
             && owner.uid() != ROOT
         {
             let (uid, gid) = (owner.uid(), owner.gid());
-            let name = users(&passwd)
-                .find(|user| user.1 == uid)
-                .map_or(uid.to_string(), |user| user.0.to_owned());
+            let name =
+                users(&passwd).find(|user| user.1 == uid).map_or(uid.to_string(), |user| user.0.to_owned());
             return Ok(Self::Other { name, uid, gid });
         }
         ["postgres", "nobody"]
             .into_iter()
             .find_map(|wanted| users(&passwd).find(|user| user.0 == wanted))
-            .map(|(name, uid, gid)| Self::Other {
-                name: name.to_owned(),
-                uid,
-                gid,
-            })
+            .map(|(name, uid, gid)| Self::Other { name: name.to_owned(), uid, gid })
             .ok_or(Error::NoAccount)
     }
 
@@ -86,12 +81,7 @@ impl Account {
                 break;
             }
         }
-        Err(Error::Unreachable {
-            account: self.to_string(),
-            dir,
-            path: path.to_path_buf(),
-            flag,
-        })
+        Err(Error::Unreachable { account: self.to_string(), dir, path: path.to_path_buf(), flag })
     }
 
     fn can_enter(&self, dir: &Path) -> Result<bool, Error> {
@@ -105,17 +95,10 @@ impl Account {
         match tried {
             Ok(_) => Ok(true),
             Err(error) if denied(&error, Errno::PERM) || denied(&error, Errno::INVAL) => {
-                Err(Error::CannotSwitch {
-                    account: self.to_string(),
-                    source: error,
-                })
+                Err(Error::CannotSwitch { account: self.to_string(), source: error })
             }
             Err(error) if denied(&error, Errno::ACCESS) => Ok(false),
-            Err(source) => Err(Error::Io {
-                action: "enter",
-                path: dir.to_path_buf(),
-                source,
-            }),
+            Err(source) => Err(Error::Io { action: "enter", path: dir.to_path_buf(), source }),
         }
     }
 }

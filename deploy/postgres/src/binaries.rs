@@ -57,21 +57,11 @@ impl Binaries {
     /// Looks at the binaries in a directory. Links are followed, and an installation's root stands for its `bin`.
     pub(crate) fn inspect(dir: &Path) -> Result<Self, Error> {
         let bin = dir.join("bin");
-        let dir = if !dir.join("postgres").exists() && bin.join("postgres").exists() {
-            &bin
-        } else {
-            dir
-        };
+        let dir = if !dir.join("postgres").exists() && bin.join("postgres").exists() { &bin } else { dir };
         if let Some(program) = PROGRAMS.into_iter().find(|name| !dir.join(name).is_file()) {
-            return Err(Error::NoBinaries {
-                dir: dir.to_path_buf(),
-                program,
-            });
+            return Err(Error::NoBinaries { dir: dir.to_path_buf(), program });
         }
-        let unusable = |why: String| Error::UnusableBinaries {
-            dir: dir.to_path_buf(),
-            why,
-        };
+        let unusable = |why: String| Error::UnusableBinaries { dir: dir.to_path_buf(), why };
         let program = fs::canonicalize(dir.join("postgres")).map_err(|error| unusable(error.to_string()))?;
         let output = Command::new(&program)
             .arg("--version")
@@ -80,11 +70,7 @@ impl Binaries {
         let text = String::from_utf8_lossy(&output.stdout);
         let Some((version, major)) = parse_version(&text).filter(|_| output.status.success()) else {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(unusable(format!(
-                "`postgres --version` says `{}{}`",
-                text.trim(),
-                said.trim()
-            )));
+            return Err(unusable(format!("`postgres --version` says `{}{}`", text.trim(), said.trim())));
         };
         let dir = program.parent().unwrap_or(dir).to_path_buf();
         if major < MIN_MAJOR {
@@ -129,19 +115,14 @@ pub async fn locate(search: &Search) -> Result<Binaries, Error> {
             tracing::warn!(%why, "the version of PostgreSQL that made the data could not be fetched");
             Ok(usable.swap_remove(0))
         }
-        Err(download) => Err(Error::NotFound {
-            passed_over,
-            download,
-        }),
+        Err(download) => Err(Error::NotFound { passed_over, download }),
     }
 }
 
 /// Reads `postgres (PostgreSQL) 17.2 (Debian 17.2-1)`.
 fn parse_version(text: &str) -> Option<(String, u32)> {
     let version = text.split_once("(PostgreSQL)")?.1.split_whitespace().next()?;
-    let digits = version
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(version.len());
+    let digits = version.find(|character: char| !character.is_ascii_digit()).unwrap_or(version.len());
     Some((version.to_owned(), version.get(..digits)?.parse().ok()?))
 }
 
@@ -157,10 +138,7 @@ mod tests {
             Some("15.14 15")
         );
         assert_eq!(read("postgres (PostgreSQL) 18.1\n").as_deref(), Some("18.1 18"));
-        assert_eq!(
-            read("postgres (PostgreSQL) 19beta1").as_deref(),
-            Some("19beta1 19")
-        );
+        assert_eq!(read("postgres (PostgreSQL) 19beta1").as_deref(), Some("19beta1 19"));
         assert_eq!(read("postgres (PostgreSQL) 9.6.24").as_deref(), Some("9.6.24 9"));
         assert_eq!(read("postgres: command failed"), None);
     }

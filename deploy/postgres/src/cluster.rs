@@ -56,14 +56,7 @@ async fn run_initdb(dir: &DataDir, binaries: &Binaries, target: &Path, sync: boo
         .arg(target)
         .arg("--pwfile")
         .arg(dir.password())
-        .args([
-            "--username",
-            SUPERUSER,
-            "--auth",
-            "scram-sha-256",
-            "--encoding",
-            "UTF8",
-        ])
+        .args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8"])
         .args(locale(binaries.major()))
         .stdin(Stdio::null());
     if !sync {
@@ -77,31 +70,18 @@ async fn run_initdb(dir: &DataDir, binaries: &Binaries, target: &Path, sync: boo
             program: program.clone(),
             output: format!("it did not finish within {} s", LIMIT.as_secs()),
         })?
-        .map_err(|source| Error::Spawn {
-            program: program.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::Spawn { program: program.clone(), source })?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Init {
-        program,
-        output: format!("{said} ({})", output.status),
-    })
+    Err(Error::Init { program, output: format!("{said} ({})", output.status) })
 }
 
 /// Strings sort by their bytes, and letters of every language have a lower case, whatever machine the data moves to.
 fn locale(major: u32) -> &'static [&'static str] {
     match major {
-        17.. => &[
-            "--locale",
-            "C",
-            "--locale-provider",
-            "builtin",
-            "--builtin-locale",
-            "C.UTF-8",
-        ],
+        17.. => &["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"],
         // PostgreSQL brings the locale along only from version 17 on, and not every system has it.
         _ if cfg!(target_os = "linux") => &["--locale", "C.UTF-8"],
         _ => &["--locale", "C"],
@@ -119,9 +99,7 @@ fn write_password(dir: &DataDir) -> Result<(), Error> {
         .mode(0o600)
         .open(&path)
         .map_err(Error::io("create", &path))?;
-    writeln!(file, "{password}")
-        .and_then(|()| file.sync_all())
-        .map_err(Error::io("write", &path))?;
+    writeln!(file, "{password}").and_then(|()| file.sync_all()).map_err(Error::io("write", &path))?;
     // initdb reads it as the server's user.
     dir.account().own(&path)
 }
@@ -158,7 +136,5 @@ async fn remove_unfinished(dir: &DataDir) {
 }
 
 fn sync_directory(path: &Path) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(Error::io("sync", path))
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", path))
 }

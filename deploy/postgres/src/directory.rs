@@ -56,11 +56,7 @@ impl DataDir {
         }
         let lock = lock(&path)?;
         account.own(&path.join(LOCK))?;
-        Ok(Self {
-            path,
-            account,
-            _lock: lock,
-        })
+        Ok(Self { path, account, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -114,19 +110,12 @@ impl DataDir {
 
 /// The major version of PostgreSQL that made the data in a data directory, if there is any.
 pub(crate) fn made_by(data_dir: &Path) -> Option<u32> {
-    fs::read_to_string(data_dir.join(CLUSTER).join("PG_VERSION"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    fs::read_to_string(data_dir.join(CLUSTER).join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
 /// Makes a directory that only its owner can enter.
 pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .map_err(Error::io("create", path))
+    DirBuilder::new().mode(0o700).create(path).map_err(Error::io("create", path))
 }
 
 fn is_absent_or_empty(dir: &Path) -> bool {
@@ -152,10 +141,7 @@ fn refuse_foreign(path: &Path) -> Result<(), Error> {
     }
     names.sort();
     match names.into_iter().find(|name| !is_ours(name)) {
-        Some(entry) => Err(Error::NotOurs {
-            dir: path.to_path_buf(),
-            entry,
-        }),
+        Some(entry) => Err(Error::NotOurs { dir: path.to_path_buf(), entry }),
         None => Ok(()),
     }
 }
@@ -175,16 +161,8 @@ fn lock(dir: &Path) -> Result<File, Error> {
         Err(Errno::WOULDBLOCK) => {
             let mut owner = String::new();
             let _ = file.read_to_string(&mut owner);
-            let owner = if owner.trim().is_empty() {
-                "unknown"
-            } else {
-                owner.trim()
-            }
-            .to_owned();
-            return Err(Error::InUse {
-                dir: dir.to_path_buf(),
-                owner,
-            });
+            let owner = if owner.trim().is_empty() { "unknown" } else { owner.trim() }.to_owned();
+            return Err(Error::InUse { dir: dir.to_path_buf(), owner });
         }
         Err(error) => return Err(Error::io("lock", &path)(error.into())),
     }

@@ -44,10 +44,7 @@ pub(crate) async fn fetch(cache_dir: &Path, major: Option<u32>) -> Result<Binari
 async fn unpack(archive: Vec<u8>, cache_dir: &Path, version: &str) -> Result<PathBuf, String> {
     let fail = |error: std::io::Error| format!("cannot unpack into {}: {error}", cache_dir.display());
     let destination = cache_dir.join(format!("postgresql-{version}"));
-    let scratch = tempfile::Builder::new()
-        .prefix(".fetching-")
-        .tempdir_in(cache_dir)
-        .map_err(fail)?;
+    let scratch = tempfile::Builder::new().prefix(".fetching-").tempdir_in(cache_dir).map_err(fail)?;
     let unpacked = scratch.path().join("unpacked");
     let target = unpacked.clone();
     let runtime = tokio::runtime::Handle::current();
@@ -75,11 +72,7 @@ async fn bounded<T>(
 ) -> Result<T, String> {
     match timeout(limit, work).await {
         Ok(result) => result.map_err(|error| format!("{}: {error}", theseus::URL)),
-        Err(_) => Err(format!(
-            "no answer from {} within {} s",
-            theseus::URL,
-            limit.as_secs()
-        )),
+        Err(_) => Err(format!("no answer from {} within {} s", theseus::URL, limit.as_secs())),
     }
 }
 
@@ -94,12 +87,7 @@ mod tests {
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::write(root.join("bin/postgres"), "#!/bin/sh\n").unwrap();
         let tar = std::process::Command::new("tar")
-            .args([
-                "-C",
-                scratch.path().to_str().unwrap(),
-                "-cz",
-                "postgresql-18.1.0-some-target",
-            ])
+            .args(["-C", scratch.path().to_str().unwrap(), "-cz", "postgresql-18.1.0-some-target"])
             .output()
             .unwrap();
         let cache = scratch.path().join("cache");
@@ -116,11 +104,7 @@ mod tests {
     #[tokio::test]
     async fn an_archive_that_was_cut_off_leaves_nothing() {
         let cache = tempfile::tempdir().unwrap();
-        assert!(
-            unpack(b"\x1f\x8b\x08".to_vec(), cache.path(), "18.1.0")
-                .await
-                .is_err()
-        );
+        assert!(unpack(b"\x1f\x8b\x08".to_vec(), cache.path(), "18.1.0").await.is_err());
         assert!(!cache.path().join("postgresql-18.1.0").exists());
     }
 }

@@ -46,10 +46,7 @@ pub(crate) async fn stop(cluster: &Path) -> Result<Option<i32>, Error> {
     };
     let stale = match owner(file.pid, cluster) {
         Owner::Server => {
-            tracing::info!(
-                pid = file.pid,
-                "stopping the PostgreSQL server that an earlier run left behind"
-            );
+            tracing::info!(pid = file.pid, "stopping the PostgreSQL server that an earlier run left behind");
             stop_server(file.pid, cluster).await?;
             None
         }
@@ -63,10 +60,7 @@ pub(crate) async fn stop(cluster: &Path) -> Result<Option<i32>, Error> {
 }
 
 async fn stop_server(pid: i32, cluster: &Path) -> Result<(), Error> {
-    let wont_stop = || Error::WontStop {
-        pid,
-        dir: cluster.to_path_buf(),
-    };
+    let wont_stop = || Error::WontStop { pid, dir: cluster.to_path_buf() };
     let id = Pid::from_raw(pid).ok_or_else(wont_stop)?;
     for (signal, limit) in [(Signal::INT, FAST_LIMIT), (Signal::QUIT, IMMEDIATE_LIMIT)] {
         // It may be gone by now, which the loop finds out; and where it may not be signalled, that it stays.
@@ -93,21 +87,15 @@ fn read_pid_file(cluster: &Path) -> Option<PidFile> {
 
 fn owner(pid: i32, cluster: &Path) -> Owner {
     let arguments = arguments(pid);
-    let is_postgres = arguments.first().is_some_and(|program| {
-        Path::new(program)
-            .file_name()
-            .is_some_and(|name| name == "postgres")
-    });
+    let is_postgres = arguments
+        .first()
+        .is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "postgres"));
     if !is_postgres {
         return Owner::Stranger;
     }
     // The server is always given its cluster by the same absolute path.
     let is_ours = arguments.iter().any(|argument| Path::new(argument) == cluster);
-    if is_ours {
-        Owner::Server
-    } else {
-        Owner::SomePostgres
-    }
+    if is_ours { Owner::Server } else { Owner::SomePostgres }
 }
 
 /// The command line of a process; empty if there is none, as that of a dead process that nobody waited for.
@@ -119,12 +107,8 @@ fn arguments(pid: i32) -> Vec<String> {
             .map(|part| String::from_utf8_lossy(part).into_owned())
             .collect();
     }
-    let output = Command::new("ps")
-        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
-        .output();
-    let line = output
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default();
+    let output = Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
+    let line = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     // `ps` does not say where an argument ends; the cluster is the last one, so its spaces do no harm.
     let Some((program, rest)) = line.trim().split_once(' ') else {
         return vec![line.trim().to_owned()];
@@ -145,20 +129,8 @@ mod tests {
             read_pid_file(dir.path())
         };
         let whole = "4711\n/data/cluster\n1700000000\n5432\n/data/run\n\n  1234  5\nready\n";
-        assert_eq!(
-            read(whole),
-            Some(PidFile {
-                pid: 4711,
-                socket_dir: Some("/data/run".into())
-            })
-        );
-        assert_eq!(
-            read("4711\n/data/cluster\n"),
-            Some(PidFile {
-                pid: 4711,
-                socket_dir: None
-            })
-        );
+        assert_eq!(read(whole), Some(PidFile { pid: 4711, socket_dir: Some("/data/run".into()) }));
+        assert_eq!(read("4711\n/data/cluster\n"), Some(PidFile { pid: 4711, socket_dir: None }));
         assert_eq!(read(""), None);
         assert_eq!(read("-4\n"), None);
     }

@@ -29,12 +29,7 @@ pub struct Options {
 impl Options {
     /// A server on `data_dir`, which is made if it is missing, listening on a Unix socket alone.
     pub fn new(binaries: Binaries, data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            binaries,
-            data_dir: data_dir.into(),
-            tcp_port: None,
-            settings: Vec::new(),
-        }
+        Self { binaries, data_dir: data_dir.into(), tcp_port: None, settings: Vec::new() }
     }
 
     /// Has the server listen on 127.0.0.1 too, at a port from 1 to 65535.
@@ -70,9 +65,7 @@ impl Options {
     }
 
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
-        let defaults = SETTINGS
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let defaults = SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         defaults.chain(self.settings.iter().cloned()).collect()
     }
 

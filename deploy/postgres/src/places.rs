@@ -39,10 +39,9 @@ pub(crate) fn candidates(cache_dir: &Path) -> Vec<PathBuf> {
 
 /// The directories that a pattern with at most one `*` stands for, the newest version first.
 fn expand(pattern: &Path) -> Vec<PathBuf> {
-    let starred = pattern.ancestors().find(|path| {
-        path.file_name()
-            .is_some_and(|name| name.to_string_lossy().contains('*'))
-    });
+    let starred = pattern
+        .ancestors()
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains('*')));
     let Some((starred, parent)) = starred.and_then(|path| Some((path, path.parent()?))) else {
         return vec![pattern.to_path_buf()];
     };
@@ -55,11 +54,7 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
         .filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             let version = name.strip_prefix(before)?.strip_suffix(after)?;
-            let numbers = version
-                .split('.')
-                .map(str::parse)
-                .collect::<Result<_, _>>()
-                .ok()?;
+            let numbers = version.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
             Some((numbers, parent.join(&name).join(rest)))
         })
         .collect();
@@ -79,10 +74,7 @@ mod tests {
         }
         let found = expand(&root.path().join("pg-*").join("bin"));
         let expected = ["pg-17.10", "pg-17.2", "pg-15", "pg-9.6"];
-        let expected: Vec<PathBuf> = expected
-            .iter()
-            .map(|name| root.path().join(name).join("bin"))
-            .collect();
+        let expected: Vec<PathBuf> = expected.iter().map(|name| root.path().join(name).join("bin")).collect();
         assert_eq!(found, expected);
     }
 }

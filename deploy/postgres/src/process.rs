@@ -77,11 +77,7 @@ impl Process {
     pub(crate) async fn exited(&mut self, log: &Path) -> Error {
         let log = log.to_path_buf();
         match self.child.wait().await {
-            Ok(status) => Error::Exited {
-                status,
-                tail: log::tail(&log),
-                log,
-            },
+            Ok(status) => Error::Exited { status, tail: log::tail(&log), log },
             Err(error) => Error::io("watch the server of", log)(error),
         }
     }
@@ -91,31 +87,18 @@ impl Process {
         for (signal, limit) in [(Signal::INT, FAST_LIMIT), (Signal::QUIT, IMMEDIATE_LIMIT)] {
             self.signal(signal);
             if let Ok(status) = timeout(limit, self.child.wait()).await {
-                return status
-                    .map(drop)
-                    .map_err(Error::io("watch the server of", cluster));
+                return status.map(drop).map_err(Error::io("watch the server of", cluster));
             }
             tracing::warn!(seconds = limit.as_secs(), "PostgreSQL takes its time to stop");
         }
-        let pid = self
-            .child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .unwrap_or_default();
-        Err(Error::WontStop {
-            pid,
-            dir: cluster.to_path_buf(),
-        })
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        Err(Error::WontStop { pid, dir: cluster.to_path_buf() })
     }
 
     /// Does nothing when the process has ended: its id may be another's by then.
     fn signal(&mut self, signal: Signal) {
         if let Ok(None) = self.child.try_wait()
-            && let Some(pid) = self
-                .child
-                .id()
-                .and_then(|id| i32::try_from(id).ok())
-                .and_then(Pid::from_raw)
+            && let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
         {
             let _ = kill_process(pid, signal);
         }
@@ -148,9 +131,7 @@ impl Launch<'_> {
         let mut command = Command::from(command);
         // Ctrl-C on a terminal goes to its whole process group; the server is to stop last, and when it is told.
         command.process_group(0);
-        let child = command
-            .spawn()
-            .map_err(|source| Error::Spawn { program, source })?;
+        let child = command.spawn().map_err(|source| Error::Spawn { program, source })?;
         Ok(Process { child })
     }
 

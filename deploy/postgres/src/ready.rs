@@ -35,11 +35,7 @@ pub(crate) async fn wait(
     let mut pause = Duration::from_millis(10);
     loop {
         if let Some(status) = child.try_wait().map_err(Error::io("watch the server of", log))? {
-            return Err(Error::Exited {
-                status,
-                log: log.to_path_buf(),
-                tail: log::tail(log),
-            });
+            return Err(Error::Exited { status, log: log.to_path_buf(), tail: log::tail(log) });
         }
         let why = match timeout(CONNECT_LIMIT, PgConnection::connect_with(options)).await {
             Ok(Ok(connection)) => return Ok(connection),
@@ -52,9 +48,7 @@ pub(crate) async fn wait(
                     error.to_string()
                 }
                 Some(INVALID_PASSWORD) => {
-                    return Err(Error::WrongPassword {
-                        file: password_file.to_path_buf(),
-                    });
+                    return Err(Error::WrongPassword { file: password_file.to_path_buf() });
                 }
                 _ => {
                     return Err(Error::Refused {
@@ -68,12 +62,7 @@ pub(crate) async fn wait(
         };
         let waited = started.elapsed();
         if waited > if recovering { RECOVERY_LIMIT } else { ANSWER_LIMIT } {
-            return Err(Error::NotReady {
-                waited,
-                why,
-                log: log.to_path_buf(),
-                tail: log::tail(log),
-            });
+            return Err(Error::NotReady { waited, why, log: log.to_path_buf(), tail: log::tail(log) });
         }
         sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(200));
@@ -82,20 +71,14 @@ pub(crate) async fn wait(
 
 /// Makes Mesher's database if it is missing.
 pub(crate) async fn create_database(mut connection: PgConnection) -> Result<(), Error> {
-    let refused = |source| Error::Refused {
-        action: "make the database `mesher`",
-        source,
-    };
+    let refused = |source| Error::Refused { action: "make the database `mesher`", source };
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(DATABASE)
         .fetch_one(&mut connection)
         .await
         .map_err(refused)?;
     if !exists {
-        sqlx::query("CREATE DATABASE mesher")
-            .execute(&mut connection)
-            .await
-            .map_err(refused)?;
+        sqlx::query("CREATE DATABASE mesher").execute(&mut connection).await.map_err(refused)?;
     }
     connection.close().await.map_err(refused)
 }

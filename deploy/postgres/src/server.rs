@@ -48,11 +48,7 @@ pub async fn start(options: Options) -> Result<Postgres, Error> {
     let dir = DataDir::open(options.data_dir())?;
     dir.account().check_reach(binaries.dir(), "--postgres-bin")?;
     let has_cluster = dir.has_cluster(binaries)?;
-    let stale_pid = if has_cluster {
-        leftover::stop(&dir.cluster()).await?
-    } else {
-        None
-    };
+    let stale_pid = if has_cluster { leftover::stop(&dir.cluster()).await? } else { None };
     if !has_cluster {
         cluster::create(&dir, binaries, options.syncs()).await?;
     }
@@ -63,13 +59,7 @@ pub async fn start(options: Options) -> Result<Postgres, Error> {
         TcpListener::bind(("127.0.0.1", port)).map_err(|source| Error::Port { port, source })?;
     }
     let socket_dir = SocketDir::create(&dir, port)?;
-    let launch = Launch {
-        options: &options,
-        dir: &dir,
-        socket_dir: &socket_dir,
-        port,
-        stale_pid,
-    };
+    let launch = Launch { options: &options, dir: &dir, socket_dir: &socket_dir, port, stale_pid };
     let process = Process::start(&launch, &connect_options(socket_dir.path(), port, &password)).await?;
     tracing::info!(
         version = binaries.version(),
@@ -77,13 +67,7 @@ pub async fn start(options: Options) -> Result<Postgres, Error> {
         data_dir = %dir.path().display(),
         "PostgreSQL takes connections"
     );
-    Ok(Postgres {
-        process,
-        socket_dir,
-        port,
-        password,
-        dir,
-    })
+    Ok(Postgres { process, socket_dir, port, password, dir })
 }
 
 impl Postgres {
@@ -102,10 +86,7 @@ impl Postgres {
         let host = self.socket_dir.path().to_string_lossy();
         let [host, password, database] =
             [&*host, &self.password, database].map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC));
-        format!(
-            "postgres://{SUPERUSER}:{password}@{host}:{}/{database}?sslmode=disable",
-            self.port
-        )
+        format!("postgres://{SUPERUSER}:{password}@{host}:{}/{database}?sslmode=disable", self.port)
     }
 
     /// The directory of the Unix socket.
@@ -148,13 +129,8 @@ impl Postgres {
 impl fmt::Debug for Postgres {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = formatter.debug_struct("Postgres");
-        debug
-            .field("pid", &self.pid())
-            .field("data_dir", &self.dir.path());
-        debug
-            .field("socket_dir", &self.socket_dir())
-            .field("port", &self.port)
-            .finish_non_exhaustive()
+        debug.field("pid", &self.pid()).field("data_dir", &self.dir.path());
+        debug.field("socket_dir", &self.socket_dir()).field("port", &self.port).finish_non_exhaustive()
     }
 }
 

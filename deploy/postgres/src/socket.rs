@@ -37,10 +37,7 @@ impl SocketDir {
                 make_private(&run)?;
             }
             dir.account().own(&run)?;
-            return Ok(Self {
-                path: run,
-                _temporary: None,
-            });
+            return Ok(Self { path: run, _temporary: None });
         }
         let temporary = env::temp_dir();
         // What tempfile appends has six characters.
@@ -56,10 +53,7 @@ impl SocketDir {
             .map_err(Error::io("create a directory in", &parent))?;
         dir.account().own(created.path())?;
         dir.account().check_reach(created.path(), "TMPDIR")?;
-        Ok(Self {
-            path: created.path().to_path_buf(),
-            _temporary: Some(created),
-        })
+        Ok(Self { path: created.path().to_path_buf(), _temporary: Some(created) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -74,10 +68,7 @@ impl SocketDir {
 
 /// Removes the socket directory that a server left among the temporary files when it was killed.
 pub(crate) fn remove_leftover(dir: &Path) {
-    if dir
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(PREFIX))
-    {
+    if dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)) {
         // Only an empty directory goes: what is in use, or is not ours, stays.
         let _ = fs::remove_dir(dir);
     }
@@ -85,8 +76,7 @@ pub(crate) fn remove_leftover(dir: &Path) {
 
 fn fits(dir: &Path, port: u16) -> bool {
     // A path that is not UTF-8 could not be part of a URL.
-    dir.to_str()
-        .is_some_and(|dir| dir.len() + format!("/.s.PGSQL.{port}").len() <= MAX_PATH)
+    dir.to_str().is_some_and(|dir| dir.len() + format!("/.s.PGSQL.{port}").len() <= MAX_PATH)
 }
 
 #[cfg(test)]
@@ -103,10 +93,7 @@ mod tests {
 
     #[test]
     fn a_path_with_separators_stays_one_element() {
-        let dir = SocketDir {
-            path: PathBuf::from("/a, \"b\""),
-            _temporary: None,
-        };
+        let dir = SocketDir { path: PathBuf::from("/a, \"b\""), _temporary: None };
         assert_eq!(dir.setting(), r#""/a, ""b""""#);
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use mesher_common::config::{DatabaseUrl, ProcessArgs, ProcessConfig};
+use mesher_common::config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience};
 use mesher_gateway::LimitArgs;
 use mesher_user::config::UserArgs;
 use mesher_writer::config::WriterArgs;
@@ -34,7 +34,7 @@ pub struct MigrateArgs {
     #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
     /// How long to wait for a database that is not there yet.
-    #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = patience)]
     pub database_wait: Duration,
     /// How the process logs and traces.
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub struct Config {
     #[arg(long, env = "MESHER_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_connections: u32,
     /// How long to wait at the start for a database that is not there yet.
-    #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = patience)]
     pub database_wait: Duration,
     /// Where the PostgreSQL server that is started keeps its data. [default: /var/lib/mesher for root, mesher in the
     /// user's data directory for anyone else]

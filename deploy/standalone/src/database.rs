@@ -40,14 +40,8 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<(DatabaseUrl, Option
 /// Migrates a database, when it is there.
 pub(crate) async fn migrate(database: &PgConnectOptions, wait: Duration) -> anyhow::Result<()> {
     db::wait_until_reachable(database, wait).await?;
-    let applied = mesher_migrations::migrate(database)
-        .await
-        .context("the schema cannot be migrated")?;
-    tracing::info!(
-        applied,
-        version = mesher_migrations::version(),
-        "the schema is up to date"
-    );
+    let applied = mesher_migrations::migrate(database).await.context("the schema cannot be migrated")?;
+    tracing::info!(applied, version = mesher_migrations::version(), "the schema is up to date");
     Ok(())
 }
 

@@ -16,41 +16,20 @@ pub(crate) fn text(handle: &Handle) -> String {
     let mut text = String::new();
     for service in handle.children() {
         // Writing to a String cannot fail.
-        let _ = match (
-            service.address("http"),
-            service.address("grpc"),
-            service.address("admin"),
-        ) {
+        let _ = match (service.address("http"), service.address("grpc"), service.address("admin")) {
             (Some(http), _, Some(admin)) => {
-                writeln!(
-                    text,
-                    "mesher: {:<8} http://{http:<21} admin http://{admin}",
-                    service.name()
-                )
+                writeln!(text, "mesher: {:<8} http://{http:<21} admin http://{admin}", service.name())
             }
             (_, Some(grpc), Some(admin)) => {
-                writeln!(
-                    text,
-                    "mesher: {:<8} grpc://{grpc:<21} admin http://{admin}",
-                    service.name()
-                )
+                writeln!(text, "mesher: {:<8} grpc://{grpc:<21} admin http://{admin}", service.name())
             }
             _ => Ok(()),
         };
     }
-    let gateway = handle
-        .children()
-        .iter()
-        .find_map(|service| service.address("http"));
-    let gateway = gateway.map_or_else(
-        || SCRIPT_ADDRESS.to_owned(),
-        |address| format!("http://{address}"),
-    );
+    let gateway = handle.children().iter().find_map(|service| service.address("http"));
+    let gateway = gateway.map_or_else(|| SCRIPT_ADDRESS.to_owned(), |address| format!("http://{address}"));
     let session = FIRST_SESSION.replace(SCRIPT_ADDRESS, &gateway);
-    let _ = write!(
-        text,
-        "\nA first session, to paste into a shell:\n\n{session}\nmesher ready"
-    );
+    let _ = write!(text, "\nA first session, to paste into a shell:\n\n{session}\nmesher ready");
     for service in handle.children() {
         if let Some(address) = service.address("http").or_else(|| service.address("grpc")) {
             let _ = write!(text, " {}={address}", service.name());

@@ -56,8 +56,6 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let options = args.database_url.connect_options()?;
-    database::migrate(&options, args.database_wait)
-        .await
-        .context("the migration failed")?;
+    database::migrate(&options, args.database_wait).await.context("the migration failed")?;
     Ok(ExitCode::SUCCESS)
 }

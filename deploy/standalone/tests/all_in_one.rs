@@ -44,13 +44,8 @@ async fn status(url: &str) -> u16 {
 }
 
 async fn post(url: &str, body: &'static str) -> (u16, String) {
-    let answer = client()
-        .post(url)
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await
-        .unwrap();
+    let answer =
+        client().post(url).header("content-type", "application/json").body(body).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
@@ -78,17 +73,11 @@ async fn it_prints_a_first_session_that_works_and_keeps_its_data_for_the_second_
     if tool("curl", "the first session that mesher prints").is_some() {
         let output = process.output();
         let lines = output.lines().skip_while(|line| !line.starts_with("MESHER="));
-        let session = lines
-            .take_while(|line| !line.is_empty())
-            .collect::<Vec<_>>()
-            .join("\n");
+        let session = lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
         assert!(session.contains(&gateway_url), "{session}");
         let ran = Command::new("sh").arg("-ec").arg(&session).output().unwrap();
         let answers = String::from_utf8_lossy(&ran.stdout);
-        assert!(
-            ran.status.success() && answers.contains("the shop is on fire"),
-            "{ran:?}"
-        );
+        assert!(ran.status.success() && answers.contains("the shop is on fire"), "{ran:?}");
         assert!(answers.contains(r#""storedCount":"1""#), "{answers}");
     } else {
         post(&format!("{gateway_url}/v1/users"), LOGIN).await;
@@ -96,12 +85,7 @@ async fn it_prints_a_first_session_that_works_and_keeps_its_data_for_the_second_
 
     let database = database_pid(&data_dir).unwrap();
     process.interrupt();
-    assert_eq!(
-        process.wait(PATIENCE).await.code(),
-        Some(0),
-        "{}",
-        process.output()
-    );
+    assert_eq!(process.wait(PATIENCE).await.code(), Some(0), "{}", process.output());
     assert!(!is_running(database), "the database was stopped too");
 
     let mut process = start_on(&data_dir);
@@ -141,11 +125,7 @@ async fn a_second_one_on_the_same_data_is_refused() {
     first.ready().await;
     let mut second = start_on(&data_dir);
     assert_eq!(second.wait(PATIENCE).await.code(), Some(1));
-    assert!(
-        second.output().contains("in use by another Mesher"),
-        "{}",
-        second.output()
-    );
+    assert!(second.output().contains("in use by another Mesher"), "{}", second.output());
 }
 
 #[tokio::test]
@@ -170,17 +150,12 @@ async fn a_given_database_is_migrated_and_used() {
     let mut process = start(&["--database-url", database.url()]);
     let gateway_url = gateway(&mut process).await;
     assert_eq!(post(&format!("{gateway_url}/v1/users"), LOGIN).await.0, 200);
-    let users: i64 = sqlx::query_scalar("SELECT count(*) FROM users")
-        .fetch_one(database.pool())
-        .await
-        .unwrap();
+    let users: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(database.pool()).await.unwrap();
     assert_eq!(users, 1);
     process.terminate();
     assert_eq!(process.wait(PATIENCE).await.code(), Some(0));
-    assert!(
-        !process.output().contains(database.url()),
-        "the URL holds a password"
-    );
+    assert!(!process.output().contains(database.url()), "the URL holds a password");
 }
 
 #[tokio::test]
@@ -188,12 +163,7 @@ async fn migrate_brings_a_database_up_to_date_and_ends() {
     let database = TestDatabase::empty().await;
     for _ in 0..2 {
         let mut process = Process::start("mesher", &["migrate"], &[("MESHER_DATABASE_URL", database.url())]);
-        assert_eq!(
-            process.wait(PATIENCE).await.code(),
-            Some(0),
-            "{}",
-            process.output()
-        );
+        assert_eq!(process.wait(PATIENCE).await.code(), Some(0), "{}", process.output());
     }
     let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
         .fetch_one(database.pool())
@@ -214,11 +184,7 @@ async fn it_runs_as_an_ordinary_user() {
         fs::create_dir(&home).unwrap();
         std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
         command = Command::new(copy);
-        command
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .env("HOME", &home)
-            .current_dir(&home);
+        command.uid(NOBODY).gid(NOBODY).env("HOME", &home).current_dir(&home);
     } else {
         command.env("HOME", scratch.path());
     }
@@ -227,12 +193,7 @@ async fn it_runs_as_an_ordinary_user() {
     let gateway_url = gateway(&mut process).await;
     assert_eq!(status(&format!("{gateway_url}/readyz")).await, 200);
     process.interrupt();
-    assert_eq!(
-        process.wait(PATIENCE).await.code(),
-        Some(0),
-        "{}",
-        process.output()
-    );
+    assert_eq!(process.wait(PATIENCE).await.code(), Some(0), "{}", process.output());
 }
 
 const NOBODY: u32 = 65534;
@@ -244,20 +205,11 @@ async fn it_fails_when_its_database_does() {
     let mut process = start_on(&data_dir);
     let gateway_url = gateway(&mut process).await;
     let database = database_pid(&data_dir).unwrap();
-    Command::new("kill")
-        .args(["-KILL", &database.to_string()])
-        .status()
-        .unwrap();
+    Command::new("kill").args(["-KILL", &database.to_string()]).status().unwrap();
     assert_eq!(process.wait(PATIENCE).await.code(), Some(1));
-    eventually("the gateway was gone", PATIENCE, async || {
-        client().get(&gateway_url).send().await.is_err()
-    })
-    .await;
-    assert!(
-        process.output().contains("postgresql failed"),
-        "{}",
-        process.output()
-    );
+    eventually("the gateway was gone", PATIENCE, async || client().get(&gateway_url).send().await.is_err())
+        .await;
+    assert!(process.output().contains("postgresql failed"), "{}", process.output());
 }
 
 #[tokio::test]
@@ -266,10 +218,7 @@ async fn an_invalid_setting_is_named_and_the_status_is_64() {
         (&["--gateway-listen", "nowhere"][..], "--gateway-listen"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--api-key-cache", "1h"], "--api-key-cache"),
-        (
-            &["--database-url", "postgres://u:hush@host:port/x"],
-            "--database-url",
-        ),
+        (&["--database-url", "postgres://u:hush@host:port/x"], "--database-url"),
         (&["--log", "info,=,"], "--log"),
     ] {
         let mut process = Process::start("mesher", arguments, &[]);

@@ -13,23 +13,14 @@ pub(super) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            segments: Vec::new(),
-            variables: Vec::new(),
-        }
+        Self { text, at: 0, segments: Vec::new(), variables: Vec::new() }
     }
 
     /// Reads the whole, and gives the verb. The error says what is wrong at the byte that has been reached.
     pub(super) fn template(&mut self) -> Result<Option<String>, &'static str> {
         self.expect('/', "a template begins with `/`")?;
         self.segments(true)?;
-        let verb = if self.take(':') {
-            Some(self.literal()?.to_owned())
-        } else {
-            None
-        };
+        let verb = if self.take(':') { Some(self.literal()?.to_owned()) } else { None };
         if self.at != self.text.len() {
             return Err("the template should end here, or go on with `/`, or with `:` and a verb");
         }
@@ -48,11 +39,7 @@ impl<'a> Parser<'a> {
                 Some('{') => return Err("a variable must not hold another variable"),
                 Some('*') => {
                     self.at += 1;
-                    let segment = if self.take('*') {
-                        Segment::Rest
-                    } else {
-                        Segment::One
-                    };
+                    let segment = if self.take('*') { Segment::Rest } else { Segment::One };
                     self.segments.push(segment);
                 }
                 _ => {
@@ -93,20 +80,12 @@ impl<'a> Parser<'a> {
     fn field_path(&mut self) -> Result<&'a str, &'static str> {
         let path = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
         let named = |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if path.split('.').all(named) {
-            Ok(path)
-        } else {
-            Err("a field's path should stand here")
-        }
+        if path.split('.').all(named) { Ok(path) } else { Err("a field's path should stand here") }
     }
 
     fn literal(&mut self) -> Result<&'a str, &'static str> {
         let literal = self.take_while(|c| c.is_ascii_alphanumeric() || "-._~%!$&'()+,;=@".contains(c));
-        if literal.is_empty() {
-            Err("a segment should stand here")
-        } else {
-            Ok(literal)
-        }
+        if literal.is_empty() { Err("a segment should stand here") } else { Ok(literal) }
     }
 
     fn peek(&self) -> Option<char> {

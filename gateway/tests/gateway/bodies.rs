@@ -28,10 +28,7 @@ async fn a_wrong_field_is_named_by_its_path() {
     for (body, field) in [
         (r#"{"unknown": 1}"#, "unknown"),
         (r#"{"child": {"unknown": 1}}"#, "child.unknown"),
-        (
-            r#"{"children": [{}, {"child": {"unknown": {}}}]}"#,
-            "children[1].child.unknown",
-        ),
+        (r#"{"children": [{}, {"child": {"unknown": {}}}]}"#, "children[1].child.unknown"),
         (r#"{"text": 5}"#, "text"),
         (r#"{"text": ["a"]}"#, "text"),
         (r#"{"number": "x"}"#, "number"),
@@ -62,16 +59,9 @@ async fn a_wrong_field_is_named_by_its_path() {
         gateway.post("/whole", body).await.refuses(field);
     }
     assert!(
-        gateway
-            .post("/whole", r#"{"child": {"nope": 1}}"#)
-            .await
-            .refuses("child.nope")
-            .contains("no field")
+        gateway.post("/whole", r#"{"child": {"nope": 1}}"#).await.refuses("child.nope").contains("no field")
     );
-    gateway
-        .post("/part", r#"{"unknown": 1}"#)
-        .await
-        .refuses("child.unknown");
+    gateway.post("/part", r#"{"unknown": 1}"#).await.refuses("child.unknown");
     gateway.post("/part", "[]").await.refuses("child");
 }
 
@@ -113,22 +103,11 @@ async fn what_is_not_json_is_refused_with_its_position() {
         );
     }
     for wrong in ["[]", "5", "null", "\"x\"", "true"] {
-        gateway
-            .post("/whole", wrong)
-            .await
-            .expect(400, "MALFORMED_REQUEST");
+        gateway.post("/whole", wrong).await.expect(400, "MALFORMED_REQUEST");
     }
-    let not_utf8 = gateway
-        .client
-        .post(gateway.url("/whole"))
-        .header("content-type", "application/json");
-    answered(not_utf8.body(&b"{\"text\": \"\xff\"}"[..]))
-        .await
-        .expect(400, "MALFORMED_REQUEST");
-    gateway
-        .post("/whole", r#"{"text": "\ud800"}"#)
-        .await
-        .refuses("text");
+    let not_utf8 = gateway.client.post(gateway.url("/whole")).header("content-type", "application/json");
+    answered(not_utf8.body(&b"{\"text\": \"\xff\"}"[..])).await.expect(400, "MALFORMED_REQUEST");
+    gateway.post("/whole", r#"{"text": "\ud800"}"#).await.refuses("text");
 }
 
 #[tokio::test]
@@ -140,46 +119,22 @@ async fn nesting_is_bounded_everywhere() {
             nested("[", "]", depth),
             nested(r#"{"child":"#, "}", depth).replace(":}", ":{}}"),
             nested(r#"{"children":["#, "]}", depth),
-            format!(
-                r#"{{"free": {}}}"#,
-                nested(r#"{"a":"#, "}", depth).replace(":}", ":1}")
-            ),
+            format!(r#"{{"free": {}}}"#, nested(r#"{"a":"#, "}", depth).replace(":}", ":1}")),
             format!(r#"{{"free": {{"a": {}}}}}"#, nested("[", "]", depth)),
             format!(r#"{{"unknown": {}}}"#, nested("[", "]", depth)),
-            format!(
-                r#"{{"labels": {}}}"#,
-                nested(r#"{"a":"#, "}", depth).replace(":}", ":1}")
-            ),
-            format!(
-                r#"{{"parts": {}}}"#,
-                nested(r#"{"parts":{"a":"#, "}}", depth).replace(":}", ":{}}")
-            ),
+            format!(r#"{{"labels": {}}}"#, nested(r#"{"a":"#, "}", depth).replace(":}", ":1}")),
+            format!(r#"{{"parts": {}}}"#, nested(r#"{"parts":{"a":"#, "}}", depth).replace(":}", ":{}}")),
         ] {
             assert_eq!(gateway.post("/whole", &body).await.status, 400, "{}", &body[..60]);
         }
     }
-    let free = |depth| {
-        format!(
-            r#"{{"free": {}}}"#,
-            nested(r#"{"a":"#, "}", depth).replace(":}", ":1}")
-        )
-    };
+    let free = |depth| format!(r#"{{"free": {}}}"#, nested(r#"{"a":"#, "}", depth).replace(":}", ":1}"));
     gateway.post("/whole", &free(30)).await.ok();
-    assert!(
-        gateway
-            .post("/whole", &free(31))
-            .await
-            .refuses("free")
-            .contains("30 levels")
-    );
+    assert!(gateway.post("/whole", &free(31)).await.refuses("free").contains("30 levels"));
     let messages = |depth| nested(r#"{"child":"#, "}", depth).replace(":}", ":{}}");
     gateway.post("/whole", &messages(30)).await.ok();
     let refused = gateway.post("/whole", &messages(31)).await;
-    assert!(
-        refused
-            .refuses(&vec!["child"; 31].join("."))
-            .contains("30 levels")
-    );
+    assert!(refused.refuses(&vec!["child"; 31].join(".")).contains("30 levels"));
 }
 
 #[tokio::test]
@@ -208,16 +163,9 @@ async fn an_empty_body_is_an_empty_message_and_other_types_are_refused() {
         send(wrong, "{}").await.expect(415, "ROUTE_NOT_FOUND");
     }
     for method in ["POST", "DELETE"] {
-        gateway
-            .send(method, "/none", Some("{}"))
-            .await
-            .expect(400, "MALFORMED_REQUEST");
+        gateway.send(method, "/none", Some("{}")).await.expect(400, "MALFORMED_REQUEST");
     }
-    let encoded = gateway
-        .client
-        .post(gateway.url("/whole"))
-        .header("content-encoding", "gzip")
-        .body("x");
+    let encoded = gateway.client.post(gateway.url("/whole")).header("content-encoding", "gzip").body("x");
     answered(encoded).await.expect(415, "ROUTE_NOT_FOUND");
 }
 
@@ -236,15 +184,9 @@ async fn a_body_beyond_the_limit_is_refused_with_or_without_a_length() {
 }
 
 async fn chunked(gateway: &Gateway, body: String) -> crate::support::Answered {
-    let chunks: Vec<_> = body
-        .into_bytes()
-        .chunks(700)
-        .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
-        .collect();
+    let chunks: Vec<_> =
+        body.into_bytes().chunks(700).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    let request = gateway
-        .client
-        .post(gateway.url("/whole"))
-        .header("content-type", "application/json");
+    let request = gateway.client.post(gateway.url("/whole")).header("content-type", "application/json");
     answered(request.body(body)).await
 }

@@ -6,9 +6,8 @@ use crate::support::{Gateway, echo};
 
 /// The echo of the message that the request was made into.
 async fn message(gateway: &Gateway, request: &str) -> Value {
-    let (line, body) = request
-        .split_once(" {")
-        .map_or((request, None), |(line, body)| (line, Some(format!("{{{body}"))));
+    let (line, body) =
+        request.split_once(" {").map_or((request, None), |(line, body)| (line, Some(format!("{{{body}"))));
     let (method, path) = line.split_once(' ').unwrap();
     gateway.send(method, path, body.as_deref()).await.ok()
 }
@@ -93,14 +92,8 @@ async fn a_field_or_everything_else_is_the_body() {
         message(&gateway, r#"PATCH /v1/messages/123456 {"text": "Hi!"}"#).await,
         json!({"messageId": "123456", "text": "Hi!"}),
     );
-    gateway
-        .send("PATCH", "/v1/messages/1?text=x", Some("{}"))
-        .await
-        .refuses("text");
-    gateway
-        .send("PUT", "/v1/messages/1?message.text=x", Some("{}"))
-        .await
-        .refuses("message.text");
+    gateway.send("PATCH", "/v1/messages/1?text=x", Some("{}")).await.refuses("text");
+    gateway.send("PUT", "/v1/messages/1?message.text=x", Some("{}")).await.refuses("message.text");
 }
 
 #[tokio::test]
@@ -121,23 +114,11 @@ async fn one_rpc_has_several_bindings() {
     )
     .await;
     let expected = |message: &str, user: &str| json!({"messageId": message, "userId": user});
-    assert_eq!(
-        message(&gateway, "GET /v1/messages/123456").await,
-        expected("123456", "")
-    );
-    assert_eq!(
-        message(&gateway, "GET /v1/users/me/messages/123456").await,
-        expected("123456", "me")
-    );
-    assert_eq!(
-        message(&gateway, r#"REPORT /v1/reports {"userId": "me"}"#).await,
-        expected("", "me")
-    );
+    assert_eq!(message(&gateway, "GET /v1/messages/123456").await, expected("123456", ""));
+    assert_eq!(message(&gateway, "GET /v1/users/me/messages/123456").await, expected("123456", "me"));
+    assert_eq!(message(&gateway, r#"REPORT /v1/reports {"userId": "me"}"#).await, expected("", "me"));
     for method in ["GET", "PUT", "DELETE", "OPTIONS", "PROPFIND"] {
-        assert_eq!(
-            message(&gateway, &format!("{method} /v1/any/x")).await,
-            expected("x", "")
-        );
+        assert_eq!(message(&gateway, &format!("{method} /v1/any/x")).await, expected("x", ""));
     }
 }
 
@@ -209,20 +190,11 @@ async fn templates_match_segments_verbs_and_the_rest() {
         "POST /v1/files%3Abatch",
     ] {
         let (method, path) = request.split_once(' ').unwrap();
-        gateway
-            .send(method, path, None)
-            .await
-            .expect(404, "ROUTE_NOT_FOUND");
+        gateway.send(method, path, None).await.expect(404, "ROUTE_NOT_FOUND");
     }
     gateway.get("/v1/files/%ff").await.refuses("name");
-    gateway
-        .get(&format!("/v1/{}", "a".repeat(10_000)))
-        .await
-        .expect(404, "ROUTE_NOT_FOUND");
-    gateway
-        .get(&format!("/v1{}", "/a".repeat(5_000)))
-        .await
-        .expect(404, "ROUTE_NOT_FOUND");
+    gateway.get(&format!("/v1/{}", "a".repeat(10_000))).await.expect(404, "ROUTE_NOT_FOUND");
+    gateway.get(&format!("/v1{}", "/a".repeat(5_000))).await.expect(404, "ROUTE_NOT_FOUND");
 }
 
 #[tokio::test]
@@ -255,14 +227,8 @@ async fn one_field_can_be_the_answer() {
     assert_eq!(gateway.post("/v1/inner", body).await.ok(), inner);
     assert_eq!(gateway.post("/v1/inner", "{}").await.ok(), Value::Null);
     assert_eq!(gateway.post("/v1/count", body).await.ok(), json!("2"));
-    assert_eq!(
-        gateway.post("/v1/elements", r#"["x"]"#).await.ok()["names"],
-        json!(["x"])
-    );
+    assert_eq!(gateway.post("/v1/elements", r#"["x"]"#).await.ok()["names"], json!(["x"]));
     assert_eq!(gateway.post("/v1/number", "7").await.ok()["count"], "7");
-    assert_eq!(
-        gateway.post("/v1/counts", r#"{"a": 1}"#).await.ok(),
-        json!({"a": 1})
-    );
+    assert_eq!(gateway.post("/v1/counts", r#"{"a": 1}"#).await.ok(), json!({"a": 1}));
     gateway.post("/v1/number", r#""x""#).await.refuses("count");
 }

@@ -94,27 +94,16 @@ async fn errors_have_the_form_of_aip_193() {
     assert_eq!(answer.detail("RetryInfo")["retryDelay"], "1s");
     let answer = gateway.get("/sign-in").await;
     answer.expect(401, "SESSION_INVALID");
-    assert!(
-        answer.headers["www-authenticate"]
-            .to_str()
-            .unwrap()
-            .starts_with("Bearer")
-    );
+    assert!(answer.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
     let answer = gateway.get("/too-large").await;
     answer.expect(413, "TOO_LARGE");
-    assert_eq!(
-        answer.detail("BadRequest")["fieldViolations"][0]["field"],
-        "event"
-    );
+    assert_eq!(answer.detail("BadRequest")["fieldViolations"][0]["field"], "event");
 }
 
 #[tokio::test]
 async fn details_that_are_not_known_or_not_readable_are_left_out() {
     let answer = gateway().await.get("/mixed").await;
-    assert_eq!(
-        (answer.status, &answer.json["error"]["message"]),
-        (409, &json!("mixed"))
-    );
+    assert_eq!((answer.status, &answer.json["error"]["message"]), (409, &json!("mixed")));
     assert_eq!(
         answer.json["error"]["details"],
         json!([
@@ -134,11 +123,7 @@ async fn errors_that_were_not_made_for_clients_do_not_reach_them() {
     assert_eq!((answer.status, &answer.json["error"]), (400, &expected));
     for path in ["/bug", "/garbage"] {
         let answer = gateway.get(path).await;
-        assert!(
-            answer.expect(500, "INTERNAL").starts_with("internal error"),
-            "{}",
-            answer.json
-        );
+        assert!(answer.expect(500, "INTERNAL").starts_with("internal error"), "{}", answer.json);
     }
 }
 
@@ -146,13 +131,9 @@ async fn errors_that_were_not_made_for_clients_do_not_reach_them() {
 async fn a_service_that_is_not_there_is_503() {
     // Nothing listens on port 1.
     let address = "http://127.0.0.1:1".parse().unwrap();
-    let upstreams = [("test.v1", mesher_gateway::Upstream::new("test", address))]
-        .into_iter()
-        .collect();
+    let upstreams = [("test.v1", mesher_gateway::Upstream::new("test", address))].into_iter().collect();
     let config = crate::support::config(&[]);
-    let handle = mesher_gateway::spawn_api(crate::support::pool(API), &upstreams, config)
-        .await
-        .unwrap();
+    let handle = mesher_gateway::spawn_api(crate::support::pool(API), &upstreams, config).await.unwrap();
     let url = format!("http://{}/ok", handle.address("http").unwrap());
     for _ in 0..3 {
         let answer = answered(client().get(&url)).await;
@@ -179,17 +160,12 @@ async fn a_service_that_comes_back_is_found_again() {
         };
         let stop = CancellationToken::new();
         let server = axum::serve(again, Backend::new(behaviour).router());
-        let server = tokio::spawn(
-            server
-                .with_graceful_shutdown(stop.clone().cancelled_owned())
-                .into_future(),
-        );
+        let server =
+            tokio::spawn(server.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
         answered(client().get(&url)).await.ok();
         stop.cancel();
         server.await.unwrap().unwrap();
-        answered(client().get(&url))
-            .await
-            .expect(503, "SERVICE_UNAVAILABLE");
+        answered(client().get(&url)).await.expect(503, "SERVICE_UNAVAILABLE");
     }
 }
 
@@ -204,13 +180,7 @@ async fn what_is_not_served_is_404_and_other_methods_are_405() {
     answer.expect(405, "ROUTE_NOT_FOUND");
     assert_eq!(answer.headers["allow"], "POST");
     let head = gateway.client.head(gateway.url("/ok")).send().await.unwrap();
-    assert_eq!(
-        (
-            head.status().as_u16(),
-            head.headers()["content-length"].to_str().unwrap()
-        ),
-        (200, "11")
-    );
+    assert_eq!((head.status().as_u16(), head.headers()["content-length"].to_str().unwrap()), (200, "11"));
     assert!(head.bytes().await.unwrap().is_empty());
 }
 
@@ -232,39 +202,20 @@ async fn a_call_ends_by_its_deadline() {
         assert!(millis <= 50, "{timeout:?}");
     }
     for (name, value) in [("x-request-timeout", "soon"), ("grpc-timeout", "5")] {
-        answered(gateway.client.get(gateway.url("/ok")).header(name, value))
-            .await
-            .refuses(name);
+        answered(gateway.client.get(gateway.url("/ok")).header(name, value)).await.refuses(name);
     }
     let gateway = start(API, behaviour, &["--request-timeout", "50ms"]).await;
-    let late = answered(
-        gateway
-            .client
-            .post(gateway.url("/never"))
-            .header("x-request-timeout", "3600"),
-    )
-    .await;
-    assert_eq!(
-        late.expect(504, "DEADLINE_EXCEEDED"),
-        "the call did not end within 50ms"
-    );
+    let late = answered(gateway.client.post(gateway.url("/never")).header("x-request-timeout", "3600")).await;
+    assert_eq!(late.expect(504, "DEADLINE_EXCEEDED"), "the call did not end within 50ms");
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
     let gateway = start(API, behaviour, &["--request-timeout", "50ms"]).await;
     let body = reqwest::Body::wrap_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
-    let request = gateway
-        .client
-        .post(gateway.url("/never"))
-        .header("content-type", "application/json")
-        .body(body);
-    let answer = tokio::time::timeout(Duration::from_secs(20), answered(request))
-        .await
-        .unwrap();
+    let request =
+        gateway.client.post(gateway.url("/never")).header("content-type", "application/json").body(body);
+    let answer = tokio::time::timeout(Duration::from_secs(20), answered(request)).await.unwrap();
     answer.expect(408, "DEADLINE_EXCEEDED");
-    assert_eq!(
-        answer.json["error"]["status"],
-        mesher_common::rpc::name(Code::DeadlineExceeded)
-    );
+    assert_eq!(answer.json["error"]["status"], mesher_common::rpc::name(Code::DeadlineExceeded));
 }

@@ -47,25 +47,13 @@ async fn parameters_of_every_type() {
         ("text==", json!({"text": "="})),
         ("an_int32=-2147483648", json!({"anInt32": -2_147_483_648})),
         ("anInt32=5", json!({"anInt32": 5})),
-        (
-            "an_int64=9223372036854775807",
-            json!({"anInt64": "9223372036854775807"}),
-        ),
+        ("an_int64=9223372036854775807", json!({"anInt64": "9223372036854775807"})),
         ("a_uint32=4294967295", json!({"aUint32": 4_294_967_295_u32})),
-        (
-            "a_uint64=18446744073709551615",
-            json!({"aUint64": "18446744073709551615"}),
-        ),
+        ("a_uint64=18446744073709551615", json!({"aUint64": "18446744073709551615"})),
         ("a_sint32=-1&a_sint64=-1", json!({"aSint32": -1, "aSint64": "-1"})),
         ("a_fixed32=1&a_fixed64=1", json!({"aFixed32": 1, "aFixed64": "1"})),
-        (
-            "an_sfixed32=-1&an_sfixed64=-1",
-            json!({"anSfixed32": -1, "anSfixed64": "-1"}),
-        ),
-        (
-            "a_float=0.5&a_double=-1e-3",
-            json!({"aFloat": 0.5, "aDouble": -0.001}),
-        ),
+        ("an_sfixed32=-1&an_sfixed64=-1", json!({"anSfixed32": -1, "anSfixed64": "-1"})),
+        ("a_float=0.5&a_double=-1e-3", json!({"aFloat": 0.5, "aDouble": -0.001})),
         ("a_double=Infinity", json!({"aDouble": "Infinity"})),
         ("a_bool=true", json!({"aBool": true})),
         ("a_bool=false", json!({})),
@@ -74,33 +62,18 @@ async fn parameters_of_every_type() {
         ("color=COLOR_BLUE", json!({"color": "COLOR_BLUE"})),
         ("color=2", json!({"color": "COLOR_BLUE"})),
         ("color=77", json!({"color": 77})),
-        (
-            "time=2024-02-29T12:00:00.5%2B01:00",
-            json!({"time": "2024-02-29T11:00:00.500Z"}),
-        ),
+        ("time=2024-02-29T12:00:00.5%2B01:00", json!({"time": "2024-02-29T11:00:00.500Z"})),
         ("duration=1.5s", json!({"duration": "1.500s"})),
         ("mask=anInt32,nested.text", json!({"mask": "anInt32,nested.text"})),
-        (
-            "big=-5&truth=true&note=x",
-            json!({"big": "-5", "truth": true, "note": "x"}),
-        ),
-        (
-            "ratio=2.5&blob=AA&small=3",
-            json!({"ratio": 2.5, "blob": "AA==", "small": 3}),
-        ),
+        ("big=-5&truth=true&note=x", json!({"big": "-5", "truth": true, "note": "x"})),
+        ("ratio=2.5&blob=AA&small=3", json!({"ratio": 2.5, "blob": "AA==", "small": 3})),
         (
             "nested.text=a&nested.nested.an_int32=1",
             json!({"nested": {"text": "a", "nested": {"anInt32": 1}}}),
         ),
         ("numbers=1&numbers=2&numbers=1", json!({"numbers": [1, 2, 1]})),
-        (
-            "colors=COLOR_RED&colors=2",
-            json!({"colors": ["COLOR_RED", "COLOR_BLUE"]}),
-        ),
-        (
-            "times=2024-01-01T00:00:00Z",
-            json!({"times": ["2024-01-01T00:00:00Z"]}),
-        ),
+        ("colors=COLOR_RED&colors=2", json!({"colors": ["COLOR_RED", "COLOR_BLUE"]})),
+        ("times=2024-01-01T00:00:00Z", json!({"times": ["2024-01-01T00:00:00Z"]})),
         ("maybe=0", json!({"maybe": 0})),
         ("left=x", json!({"left": "x"})),
         ("otherName=x", json!({"otherName": "x"})),
@@ -157,15 +130,9 @@ async fn parameters_that_cannot_be() {
         gateway.get(&format!("/get?{query}")).await.refuses(field);
     }
     gateway.post("/post?text=x", "{}").await.refuses("text");
-    gateway
-        .post("/nested/x?nested.text=x", "{}")
-        .await
-        .refuses("nested.text");
+    gateway.post("/nested/x?nested.text=x", "{}").await.refuses("nested.text");
     gateway.post("/nested/x?text=x", "{}").await.refuses("text");
-    assert_eq!(
-        set(gateway.post("/nested/x?an_int32=4", "{}").await.ok())["anInt32"],
-        4
-    );
+    assert_eq!(set(gateway.post("/nested/x?an_int32=4", "{}").await.ok())["anInt32"], 4);
 }
 
 #[tokio::test]
@@ -174,19 +141,13 @@ async fn path_variables_of_every_type() {
     for (path, expected) in [
         ("/text/a%20b", json!({"text": "a b"})),
         ("/int32/-7", json!({"anInt32": -7})),
-        (
-            "/uint64/18446744073709551615",
-            json!({"nested": {"aUint64": "18446744073709551615"}}),
-        ),
+        ("/uint64/18446744073709551615", json!({"nested": {"aUint64": "18446744073709551615"}})),
         ("/bool/true", json!({"aBool": true})),
         ("/double/0.25", json!({"aDouble": 0.25})),
         ("/bytes/AP-_", json!({"aBytes": "AP+/"})),
         ("/color/COLOR_RED", json!({"color": "COLOR_RED"})),
         ("/color/1", json!({"color": "COLOR_RED"})),
-        (
-            "/time/2024-01-01T00:00:00Z",
-            json!({"time": "2024-01-01T00:00:00Z"}),
-        ),
+        ("/time/2024-01-01T00:00:00Z", json!({"time": "2024-01-01T00:00:00Z"})),
         ("/maybe/0", json!({"maybe": 0})),
     ] {
         assert_eq!(set(gateway.get(path).await.ok()), expected, "{path}");
@@ -233,10 +194,7 @@ async fn bodies_of_every_type_come_back_as_they_went() {
         set(gateway.post("/post", odd).await.ok()),
         json!({"anInt64": "9007199254740993", "otherName": "x", "color": "COLOR_BLUE", "anInt32": 1, "aUint32": 7, "value": null}),
     );
-    assert_eq!(
-        gateway.post("/struct", r#"{"a": {"b": [1.5]}}"#).await.ok(),
-        json!({"a": {"b": [1.5]}})
-    );
+    assert_eq!(gateway.post("/struct", r#"{"a": {"b": [1.5]}}"#).await.ok(), json!({"a": {"b": [1.5]}}));
     assert_eq!(gateway.post("/empty", "{}").await.ok(), json!({}));
 }
 
@@ -248,10 +206,7 @@ async fn fields_without_presence_are_always_there_and_others_only_when_set() {
         (&answer["text"], &answer["anInt64"], &answer["aBool"]),
         (&json!(""), &json!("0"), &json!(false))
     );
-    assert_eq!(
-        (&answer["color"], &answer["children"]),
-        (&json!("COLOR_UNSPECIFIED"), &json!([]))
-    );
+    assert_eq!((&answer["color"], &answer["children"]), (&json!("COLOR_UNSPECIFIED"), &json!([])));
     assert_eq!((&answer["counts"], &answer["aBytes"]), (&json!({}), &json!("")));
     for unset in ["time", "big", "nested", "maybe", "left", "right", "free", "any"] {
         assert!(answer.get(unset).is_none(), "{unset}");
@@ -261,21 +216,9 @@ async fn fields_without_presence_are_always_there_and_others_only_when_set() {
 #[tokio::test]
 async fn the_path_and_the_body_must_not_contradict_each_other() {
     let gateway = echo(EVERYTHING).await;
-    assert_eq!(
-        set(gateway.post("/text/a", "{}").await.ok()),
-        json!({"text": "a"})
-    );
-    assert_eq!(
-        set(gateway
-            .post("/text/a", r#"{"text": "a", "aBool": true}"#)
-            .await
-            .ok())["text"],
-        "a"
-    );
-    assert_eq!(
-        set(gateway.post("/text/a", r#"{"text": ""}"#).await.ok())["text"],
-        "a"
-    );
+    assert_eq!(set(gateway.post("/text/a", "{}").await.ok()), json!({"text": "a"}));
+    assert_eq!(set(gateway.post("/text/a", r#"{"text": "a", "aBool": true}"#).await.ok())["text"], "a");
+    assert_eq!(set(gateway.post("/text/a", r#"{"text": ""}"#).await.ok())["text"], "a");
     gateway.post("/text/a", r#"{"text": "b"}"#).await.refuses("text");
     gateway.post("/left/a", r#"{"right": "b"}"#).await.refuses("left");
 }

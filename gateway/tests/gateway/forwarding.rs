@@ -24,12 +24,8 @@ async fn credentials_ids_and_traces_go_through_and_nothing_else() {
         .header("x-other", "x");
     let answer = answered(request).await;
     let sent = gateway.backend.last();
-    let values = |name: &str| {
-        sent.get_all(name)
-            .iter()
-            .map(|value| value.to_str().unwrap())
-            .collect::<Vec<_>>()
-    };
+    let values =
+        |name: &str| sent.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(values("authorization"), ["Bearer a", "Bearer b"]);
     assert_eq!(values("x-mesher-key"), ["mshr_1"]);
     assert_eq!(values("x-request-id"), ["my-id/1"]);
@@ -46,13 +42,8 @@ async fn credentials_ids_and_traces_go_through_and_nothing_else() {
 async fn every_answer_has_an_id_and_may_not_be_kept_or_guessed_at() {
     let gateway = echo(API).await;
     for path in ["/get", "/nothing", "/healthz", "/get?x=1"] {
-        let response = gateway
-            .client
-            .get(gateway.url(path))
-            .header("x-request-id", "a b")
-            .send()
-            .await
-            .unwrap();
+        let response =
+            gateway.client.get(gateway.url(path)).header("x-request-id", "a b").send().await.unwrap();
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
         let id = uuid::Uuid::parse_str(&header("x-request-id")).unwrap();
         assert_eq!(id.get_version_num(), 7);
@@ -60,18 +51,9 @@ async fn every_answer_has_an_id_and_may_not_be_kept_or_guessed_at() {
         assert_eq!(header("cache-control"), "no-store");
     }
     let long = "x".repeat(129);
-    let answer = answered(
-        gateway
-            .client
-            .get(gateway.url("/get"))
-            .header("x-request-id", &long),
-    )
-    .await;
+    let answer = answered(gateway.client.get(gateway.url("/get")).header("x-request-id", &long)).await;
     assert_ne!(answer.headers["x-request-id"], long.as_str());
     let long = "x".repeat(5000);
-    let request = gateway
-        .client
-        .get(gateway.url("/get"))
-        .header("authorization", long);
+    let request = gateway.client.get(gateway.url("/get")).header("authorization", long);
     answered(request).await.expect(401, "CREDENTIALS_MISSING");
 }

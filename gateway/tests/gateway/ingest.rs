@@ -34,10 +34,7 @@ impl Writer {
             return Err(Violation::new("event", "is no object").into());
         }
         if json.len() > 1 << 20 {
-            return Err(status::too_large(&Violation::new(
-                "event",
-                "is larger than 1 MiB",
-            )));
+            return Err(status::too_large(&Violation::new("event", "is larger than 1 MiB")));
         }
         let mut taken = self.0.lock().unwrap();
         taken.push(json.to_vec());
@@ -55,18 +52,13 @@ impl WriterService for Writer {
 
     async fn store(&self, request: Request<StoreRequest>) -> Result<Response<StoreResponse>, Status> {
         if request.metadata().get("x-mesher-key").is_none() {
-            return Err(status::credentials_missing(
-                "an API key is needed, as x-mesher-key",
-            ));
+            return Err(status::credentials_missing("an API key is needed, as x-mesher-key"));
         }
         let Some(store_request::Payload::Json(json)) = request.into_inner().payload else {
             panic!("no JSON")
         };
         let event_id = self.take(&json)?;
-        Ok(Response::new(StoreResponse {
-            event_id,
-            durability: Durability::Memory.into(),
-        }))
+        Ok(Response::new(StoreResponse { event_id, durability: Durability::Memory.into() }))
     }
 
     async fn store_batch(
@@ -74,9 +66,7 @@ impl WriterService for Writer {
         request: Request<StoreBatchRequest>,
     ) -> Result<Response<StoreBatchResponse>, Status> {
         let store = |payload| {
-            let Some(event_payload::Payload::Json(json)) = payload else {
-                panic!("no JSON")
-            };
+            let Some(event_payload::Payload::Json(json)) = payload else { panic!("no JSON") };
             let outcome = match self.take(&json) {
                 Ok(id) => store_result::Outcome::EventId(id),
                 Err(status) => {
@@ -92,20 +82,10 @@ impl WriterService for Writer {
                     store_result::Outcome::Error(rpc)
                 }
             };
-            StoreResult {
-                outcome: Some(outcome),
-            }
+            StoreResult { outcome: Some(outcome) }
         };
-        let results = request
-            .into_inner()
-            .events
-            .into_iter()
-            .map(|event| store(event.payload))
-            .collect();
-        Ok(Response::new(StoreBatchResponse {
-            results,
-            durability: Durability::Memory.into(),
-        }))
+        let results = request.into_inner().events.into_iter().map(|event| store(event.payload)).collect();
+        Ok(Response::new(StoreBatchResponse { results, durability: Durability::Memory.into() }))
     }
 
     async fn store_stream(
@@ -124,9 +104,7 @@ impl WriterService for Writer {
         &self,
         _: Request<GetWriterStatsRequest>,
     ) -> Result<Response<GetWriterStatsResponse>, Status> {
-        Ok(Response::new(GetWriterStatsResponse {
-            stats: Some(WriterStats::default()),
-        }))
+        Ok(Response::new(GetWriterStatsResponse { stats: Some(WriterStats::default()) }))
     }
 }
 
@@ -142,29 +120,16 @@ impl Fixture {
         let writer = Writer::default();
         let any = "127.0.0.1:0".parse().unwrap();
         let service = WriterServiceServer::new(writer.clone()).max_decoding_message_size(16 << 20);
-        let server = ServerBuilder::bind("writer", any, any)
-            .await
-            .unwrap()
-            .service(service)
-            .start()
-            .await
-            .unwrap();
+        let server =
+            ServerBuilder::bind("writer", any, any).await.unwrap().service(service).start().await.unwrap();
         let address = format!("http://{}", server.address("grpc").unwrap());
         let gateway = spawn(config(&["--writer-address", &address])).await.unwrap();
         let url = format!("http://{}", gateway.address("http").unwrap());
-        Self {
-            writer,
-            url,
-            client: client(),
-            _handles: [server, gateway],
-        }
+        Self { writer, url, client: client(), _handles: [server, gateway] }
     }
 
     async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answered {
-        let request = self
-            .client
-            .post(format!("{}{path}", self.url))
-            .header("x-mesher-key", "mshr_x");
+        let request = self.client.post(format!("{}{path}", self.url)).header("x-mesher-key", "mshr_x");
         answered(request.header("content-type", content_type).body(body)).await
     }
 }
@@ -173,27 +138,17 @@ impl Fixture {
 async fn an_event_goes_to_the_writer_byte_for_byte() {
     let fixture = Fixture::start().await;
     let event = r#"{ "message": "a", "message":"b", "n": 1e400, "s": "\ud800" }"#;
-    for content_type in [
-        "application/json",
-        "text/plain",
-        "application/x-www-form-urlencoded",
-    ] {
+    for content_type in ["application/json", "text/plain", "application/x-www-form-urlencoded"] {
         let answer = fixture.post("/v1/events", content_type, event).await;
         let expected = json!({"eventId": format!("{:032x}", 1), "durability": "DURABILITY_MEMORY"});
         assert_eq!((answer.status, answer.json), (202, expected));
         assert_eq!(fixture.writer.taken(), [event.as_bytes()]);
     }
-    let request = fixture
-        .client
-        .post(format!("{}/v1/events", fixture.url))
-        .body(event);
+    let request = fixture.client.post(format!("{}/v1/events", fixture.url)).body(event);
     answered(request).await.expect(401, "CREDENTIALS_MISSING");
     for wrong in ["[]", "null", ""] {
         assert_eq!(
-            fixture
-                .post("/v1/events", "application/json", wrong)
-                .await
-                .refuses("event"),
+            fixture.post("/v1/events", "application/json", wrong).await.refuses("event"),
             "is no object"
         );
     }
@@ -205,27 +160,12 @@ async fn an_event_goes_to_the_writer_byte_for_byte() {
 async fn an_event_beyond_its_limit_is_413_whoever_notices() {
     let fixture = Fixture::start().await;
     let event = |size: usize| format!(r#"{{"message": "{}"}}"#, "x".repeat(size - 15));
-    assert_eq!(
-        fixture
-            .post("/v1/events", "text/plain", event(1 << 20))
-            .await
-            .status,
-        202
-    );
+    assert_eq!(fixture.post("/v1/events", "text/plain", event(1 << 20)).await.status, 202);
     for size in [(1 << 20) + 1, 2 << 20] {
-        fixture
-            .post("/v1/events", "text/plain", event(size))
-            .await
-            .expect(413, "TOO_LARGE");
+        fixture.post("/v1/events", "text/plain", event(size)).await.expect(413, "TOO_LARGE");
     }
     let deep = "[".repeat(10_000) + &"]".repeat(10_000);
-    assert_eq!(
-        fixture
-            .post("/v1/events", "text/plain", format!(r#"{{"extra": {deep}}}"#))
-            .await
-            .status,
-        202
-    );
+    assert_eq!(fixture.post("/v1/events", "text/plain", format!(r#"{{"extra": {deep}}}"#)).await.status, 202);
 }
 
 #[tokio::test]
@@ -244,10 +184,7 @@ async fn each_event_of_a_batch_has_an_answer_of_its_own() {
         assert_eq!(results[0], json!({"eventId": format!("{:032x}", 1)}));
         assert_eq!(results[2], json!({"eventId": format!("{:032x}", 2)}));
         let error = &results[1]["error"];
-        assert_eq!(
-            (&error["code"], &error["status"]),
-            (&json!(400), &json!("INVALID_ARGUMENT"))
-        );
+        assert_eq!((&error["code"], &error["status"]), (&json!(400), &json!("INVALID_ARGUMENT")));
         assert_eq!(error["message"], "event is no object");
         assert_eq!(error["details"][0]["reason"], "INVALID_FIELD");
         assert_eq!(fixture.writer.taken(), [first.as_bytes(), b"{}"]);
@@ -261,44 +198,20 @@ async fn a_batch_is_bounded_in_events_and_bytes() {
         let event = format!(r#"{{"message": "{}"}}"#, "x".repeat(size - 15));
         format!("[{}]", vec![event; count].join(","))
     };
-    let answer = fixture
-        .post("/v1/events:batch", "application/json", batch(1000, 10_000))
-        .await;
-    assert_eq!(
-        (answer.status, answer.json["results"].as_array().map(Vec::len)),
-        (202, Some(1000))
-    );
-    fixture
-        .post("/v1/events:batch", "application/json", batch(1001, 20))
-        .await
-        .refuses("events");
-    fixture
-        .post("/v1/events:batch", "application/json", batch(11, 1_000_000))
-        .await
-        .expect(413, "TOO_LARGE");
-    fixture
-        .post("/v1/events:batch", "application/json", "[]")
-        .await
-        .refuses("events");
-    fixture
-        .post("/v1/events:batch", "application/json", "hello")
-        .await
-        .expect(400, "MALFORMED_REQUEST");
+    let answer = fixture.post("/v1/events:batch", "application/json", batch(1000, 10_000)).await;
+    assert_eq!((answer.status, answer.json["results"].as_array().map(Vec::len)), (202, Some(1000)));
+    fixture.post("/v1/events:batch", "application/json", batch(1001, 20)).await.refuses("events");
+    fixture.post("/v1/events:batch", "application/json", batch(11, 1_000_000)).await.expect(413, "TOO_LARGE");
+    fixture.post("/v1/events:batch", "application/json", "[]").await.refuses("events");
+    fixture.post("/v1/events:batch", "application/json", "hello").await.expect(400, "MALFORMED_REQUEST");
 }
 
 #[tokio::test]
 async fn the_writers_other_rpcs_are_transcoded() {
     let fixture = Fixture::start().await;
-    let flush = fixture
-        .client
-        .post(format!("{}/v1/projects/7/events:flush", fixture.url));
+    let flush = fixture.client.post(format!("{}/v1/projects/7/events:flush", fixture.url));
     assert_eq!(answered(flush).await.ok(), json!({"storedCount": "3"}));
-    let stats = fixture
-        .client
-        .get(format!("{}/v1/projects/7/writer-stats", fixture.url));
+    let stats = fixture.client.get(format!("{}/v1/projects/7/writer-stats", fixture.url));
     let stats: Value = answered(stats).await.ok();
-    assert_eq!(
-        (&stats["stats"]["bufferedCount"], &stats["stats"]["drops"]),
-        (&json!("0"), &json!([]))
-    );
+    assert_eq!((&stats["stats"]["bufferedCount"], &stats["stats"]["drops"]), (&json!("0"), &json!([])));
 }

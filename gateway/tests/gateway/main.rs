@@ -1,9 +1,6 @@
 //! The gateway over HTTP, in front of APIs that are made up for the tests, and of Mesher's own.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it is"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it is")]
 
 mod bodies;
 mod conformance;

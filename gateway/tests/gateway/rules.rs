@@ -17,14 +17,9 @@ async fn refusal(rpc: &str, rule: &str) -> String {
           google.protobuf.Struct free = 5;
         }}"#
     );
-    let upstreams = Upstreams::from_iter([(
-        "test.v1",
-        Upstream::new("test", "http://127.0.0.1:1".parse().unwrap()),
-    )]);
-    let error = spawn_api(pool(&proto), &upstreams, config(&[]))
-        .await
-        .map(drop)
-        .unwrap_err();
+    let upstreams =
+        Upstreams::from_iter([("test.v1", Upstream::new("test", "http://127.0.0.1:1".parse().unwrap()))]);
+    let error = spawn_api(pool(&proto), &upstreams, config(&[])).await.map(drop).unwrap_err();
     format!("{error:#}")
 }
 
@@ -44,22 +39,10 @@ async fn a_rule_that_cannot_be_served_is_an_error_at_the_start() {
         (UNARY, r#"get: "/a" body: "*""#, "a GET has no body"),
         (UNARY, r#"post: "/a" body: "unknown""#, "no such field"),
         (UNARY, r#"post: "/a" body: "child.name""#, "no such field"),
-        (
-            UNARY,
-            r#"post: "/{child.name}" body: "child""#,
-            "in the path and in the body",
-        ),
+        (UNARY, r#"post: "/{child.name}" body: "child""#, "in the path and in the body"),
         (UNARY, r#"get: "/a" response_body: "unknown""#, "no such field"),
-        (
-            UNARY,
-            r#"get: "/taken/{child.name}""#,
-            "served by test.v1.Rules.B already",
-        ),
-        (
-            UNARY,
-            r#"get: "/a" additional_bindings { get: "/a" }"#,
-            "served by test.v1.Rules.A already",
-        ),
+        (UNARY, r#"get: "/taken/{child.name}""#, "served by test.v1.Rules.B already"),
+        (UNARY, r#"get: "/a" additional_bindings { get: "/a" }"#, "served by test.v1.Rules.A already"),
         (
             UNARY,
             r#"get: "/a" additional_bindings { get: "/b" additional_bindings { get: "/c" } }"#,
@@ -67,22 +50,11 @@ async fn a_rule_that_cannot_be_served_is_an_error_at_the_start() {
         ),
         (UNARY, r#"body: "*""#, "no path"),
         (UNARY, r#"custom { kind: "G T" path: "/a" }"#, "no HTTP method"),
-        (
-            "stream Message) returns (Message",
-            r#"post: "/a" body: "*""#,
-            "stream of requests",
-        ),
-        (
-            "Message) returns (stream Message",
-            r#"get: "/a""#,
-            "stream of responses",
-        ),
+        ("stream Message) returns (Message", r#"post: "/a" body: "*""#, "stream of requests"),
+        ("Message) returns (stream Message", r#"get: "/a""#, "stream of responses"),
     ] {
         let said = refusal(rpc, rule).await;
-        assert!(
-            said.contains("test.v1.Rules.A") && said.contains(why),
-            "{rule}: {said}"
-        );
+        assert!(said.contains("test.v1.Rules.A") && said.contains(why), "{rule}: {said}");
     }
 }
 
@@ -92,9 +64,6 @@ async fn a_service_without_an_address_is_an_error_at_the_start() {
         r#"service S { rpc R(M) returns (M) { option (google.api.http).get = "/r"; } }
         message M {}"#,
     );
-    let error = spawn_api(pool, &Upstreams::default(), config(&[]))
-        .await
-        .map(drop)
-        .unwrap_err();
+    let error = spawn_api(pool, &Upstreams::default(), config(&[])).await.map(drop).unwrap_err();
     assert!(format!("{error:#}").contains("test.v1.S.R"), "{error:#}");
 }

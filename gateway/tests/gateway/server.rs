@@ -34,38 +34,26 @@ async fn it_is_ready_when_all_services_are() {
     let (mut health, service) = tonic_health::server::health_reporter();
     let name = |service: &str| format!("mesher.{}.v1.{service}Service", service.to_lowercase());
     for service in SERVICES {
-        health
-            .set_service_status(name(service), ServingStatus::Serving)
-            .await;
+        health.set_service_status(name(service), ServingStatus::Serving).await;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = tonic::transport::Server::builder().add_service(service);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let flags = SERVICES.map(|service| format!("--{}-address={address}", service.to_lowercase()));
-    let gateway = spawn(config(&flags.each_ref().map(String::as_str)))
-        .await
-        .unwrap();
+    let gateway = spawn(config(&flags.each_ref().map(String::as_str))).await.unwrap();
 
     let urls = ["http", "admin"].map(|kind| format!("http://{}/readyz", gateway.address(kind).unwrap()));
     for url in &urls {
         assert_eq!(text(url).await, (200, "ready\n".to_owned()));
     }
-    health
-        .set_service_status(name("User"), ServingStatus::NotServing)
-        .await;
+    health.set_service_status(name("User"), ServingStatus::NotServing).await;
     health.clear_service_status(&name("Issue")).await;
     for url in &urls {
         let (status, said) = text(url).await;
         assert_eq!(status, 503);
         let said: Vec<_> = said.lines().collect();
-        assert_eq!(
-            said,
-            [
-                "the issue service does not answer",
-                "the user service is not serving"
-            ]
-        );
+        assert_eq!(said, ["the issue service does not answer", "the user service is not serving"]);
     }
     let healthz = format!("http://{}/healthz", gateway.address("http").unwrap());
     assert_eq!(text(&healthz).await, (200, "alive\n".to_owned()));
@@ -75,41 +63,25 @@ async fn it_is_ready_when_all_services_are() {
 #[tokio::test]
 async fn it_is_not_ready_without_services() {
     let flags = SERVICES.map(|service| format!("--{}-address=http://127.0.0.1:1", service.to_lowercase()));
-    let gateway = spawn(config(&flags.each_ref().map(String::as_str)))
-        .await
-        .unwrap();
+    let gateway = spawn(config(&flags.each_ref().map(String::as_str))).await.unwrap();
     let (status, said) = text(&format!("http://{}/readyz", gateway.address("http").unwrap())).await;
     assert_eq!(status, 503);
     for service in SERVICES {
         assert!(
-            said.contains(&format!(
-                "the {} service does not answer\n",
-                service.to_lowercase()
-            )),
+            said.contains(&format!("the {} service does not answer\n", service.to_lowercase())),
             "{said}"
         );
     }
 }
 
 async fn metrics(gateway: &Gateway) -> String {
-    text(&format!(
-        "http://{}/metrics",
-        gateway.handle.address("admin").unwrap()
-    ))
-    .await
-    .1
+    text(&format!("http://{}/metrics", gateway.handle.address("admin").unwrap())).await.1
 }
 
 #[tokio::test]
 async fn requests_are_counted_by_route_and_not_by_path() {
     let gateway = start(API, |_| Answer::Echo, &[]).await;
-    for path in [
-        "/messages/a",
-        "/messages/b",
-        "/messages/c?x=1",
-        "/nothing/1",
-        "/metrics",
-    ] {
+    for path in ["/messages/a", "/messages/b", "/messages/c?x=1", "/nothing/1", "/metrics"] {
         gateway.get(path).await;
     }
     let metrics = metrics(&gateway).await;
@@ -120,10 +92,7 @@ async fn requests_are_counted_by_route_and_not_by_path() {
         r#"mesher_http_seconds_count{method="GET",route="/messages/{text}"} 3"#,
         "mesher_http_in_hand 0",
     ] {
-        assert!(
-            metrics.lines().any(|found| found == line),
-            "{line} is not in\n{metrics}"
-        );
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
 }
 
@@ -131,11 +100,7 @@ async fn requests_are_counted_by_route_and_not_by_path() {
 async fn requests_beyond_the_limit_are_shed() {
     static GATE: Gate = Gate::new();
     let behaviour = |name: &str| {
-        if name == "Wait" {
-            Answer::Gated(&GATE)
-        } else {
-            Answer::Echo
-        }
+        if name == "Wait" { Answer::Gated(&GATE) } else { Answer::Echo }
     };
     let gateway = start(API, behaviour, &["--max-requests", "1"]).await;
     let other = async {
@@ -160,9 +125,7 @@ async fn a_request_whose_client_went_away_is_dropped_and_counted() {
     request.abort();
     let line = r#"mesher_http_requests_total{method="GET",route="/wait",status="499"} 1"#;
     let counted = async { while !metrics(&gateway).await.contains(line) {} };
-    tokio::time::timeout(Duration::from_mins(1), counted)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_mins(1), counted).await.unwrap();
 }
 
 #[tokio::test]
@@ -188,17 +151,11 @@ async fn a_shutdown_answers_what_is_in_hand_and_accepts_no_more() {
 #[tokio::test]
 async fn http_2_is_spoken_without_an_upgrade() {
     let gateway = start(API, |_| Answer::Echo, &[]).await;
-    let client = mesher_testing::http_client()
-        .http2_prior_knowledge()
-        .build()
-        .unwrap();
+    let client = mesher_testing::http_client().http2_prior_knowledge().build().unwrap();
     let requests = (0..50).map(|number| client.get(gateway.url(&format!("/messages/{number}"))).send());
     for response in futures_util::future::join_all(requests).await {
         let response = response.unwrap();
-        assert_eq!(
-            (response.status().as_u16(), response.version()),
-            (200, http::Version::HTTP_2)
-        );
+        assert_eq!((response.status().as_u16(), response.version()), (200, http::Version::HTTP_2));
     }
 }
 
@@ -209,10 +166,7 @@ async fn a_port_in_use_is_named() {
     let mut config = config(&[]);
     config.listen = address;
     let error = format!("{:#}", spawn(config).await.map(drop).unwrap_err());
-    assert!(
-        error.contains(&address.to_string()) && error.contains("HTTP address of gateway"),
-        "{error}"
-    );
+    assert!(error.contains(&address.to_string()) && error.contains("HTTP address of gateway"), "{error}");
 }
 
 #[test]
@@ -231,10 +185,7 @@ fn settings_that_cannot_be_are_refused() {
         "--listen=localhost",
         "--unknown",
     ] {
-        assert!(
-            Config::try_parse_from(["mesher-gateway", wrong]).is_err(),
-            "{wrong}"
-        );
+        assert!(Config::try_parse_from(["mesher-gateway", wrong]).is_err(), "{wrong}");
     }
     assert!(Config::try_parse_from(["mesher-gateway", "--org-address=http://org.mesher.svc:50051"]).is_ok());
 }
@@ -249,24 +200,12 @@ async fn the_binary_reports_its_addresses_and_stops_in_order() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(gateway.stdout.take().unwrap())
-        .read_line(&mut line)
-        .await
-        .unwrap();
-    let address = line
-        .strip_prefix("mesher-gateway ready http=")
-        .and_then(|rest| rest.split(' ').next())
-        .unwrap();
+    BufReader::new(gateway.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+    let address =
+        line.strip_prefix("mesher-gateway ready http=").and_then(|rest| rest.split(' ').next()).unwrap();
     assert_eq!(text(&format!("http://{address}/healthz")).await.0, 200);
     let pid = gateway.id().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
     assert_eq!(gateway.wait().await.unwrap().code(), Some(0));
 
     let mut wrong = Command::new(env!("CARGO_BIN_EXE_mesher-gateway"))
@@ -276,16 +215,7 @@ async fn the_binary_reports_its_addresses_and_stops_in_order() {
         .spawn()
         .unwrap();
     let mut said = String::new();
-    wrong
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .await
-        .unwrap();
+    wrong.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
     assert_eq!(wrong.wait().await.unwrap().code(), Some(64));
-    assert!(
-        said.contains("--org-address") && said.contains("http://HOST:PORT"),
-        "{said}"
-    );
+    assert!(said.contains("--org-address") && said.contains("http://HOST:PORT"), "{said}");
 }

@@ -37,11 +37,7 @@ struct Source(String);
 
 impl FileResolver for Source {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        if name == FILE {
-            File::from_source(FILE, &self.0)
-        } else {
-            Err(protox::Error::file_not_found(name))
-        }
+        if name == FILE { File::from_source(FILE, &self.0) } else { Err(protox::Error::file_not_found(name)) }
     }
 }
 
@@ -52,10 +48,7 @@ pub(crate) fn pool(proto: &str) -> DescriptorPool {
     resolver.add(IncludeFileResolver::new("../proto/googleapis".into()));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler
-        .include_imports(true)
-        .open_file(FILE)
-        .unwrap_or_else(|error| panic!("{error:?}"));
+    compiler.include_imports(true).open_file(FILE).unwrap_or_else(|error| panic!("{error:?}"));
     compiler.descriptor_pool()
 }
 
@@ -85,10 +78,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// A closed gate.
     pub(crate) const fn new() -> Self {
-        Self {
-            arrived: Notify::const_new(),
-            open: Notify::const_new(),
-        }
+        Self { arrived: Notify::const_new(), open: Notify::const_new() }
     }
 }
 
@@ -102,10 +92,7 @@ pub(crate) struct Backend {
 impl Backend {
     /// A server that behaves so.
     pub(crate) fn new(behaviour: Behaviour) -> Self {
-        Self {
-            behaviour,
-            last: Arc::default(),
-        }
+        Self { behaviour, last: Arc::default() }
     }
 
     /// What it serves.
@@ -117,9 +104,7 @@ impl Backend {
     pub(crate) async fn start(behaviour: Behaviour) -> (Self, Uri) {
         let backend = Self::new(behaviour);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap())
-            .parse()
-            .unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let router = backend.router();
         tokio::spawn(async { axum::serve(listener, router).await });
         (backend, address)
@@ -154,10 +139,7 @@ async fn echoed(body: Body) -> Response {
     let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
     let trailers = std::future::ready(Some(Ok::<_, Infallible>(trailers)));
     let body = Body::new(Full::new(message).with_trailers(trailers));
-    Response::builder()
-        .header("content-type", "application/grpc")
-        .body(body)
-        .unwrap()
+    Response::builder().header("content-type", "application/grpc").body(body).unwrap()
 }
 
 /// A gateway in front of a [`Backend`].
@@ -181,16 +163,9 @@ pub(crate) async fn start(proto: &str, behaviour: Behaviour, flags: &[&str]) -> 
     let (backend, address) = Backend::start(behaviour).await;
     let upstreams = Upstreams::from_iter([("test.v1", Upstream::new("test", address))]);
     let config = config(flags);
-    let handle = spawn_api(pool(proto), &upstreams, config)
-        .await
-        .unwrap_or_else(|error| panic!("{error:#}"));
+    let handle = spawn_api(pool(proto), &upstreams, config).await.unwrap_or_else(|error| panic!("{error:#}"));
     let base = format!("http://{}", handle.address("http").unwrap());
-    Gateway {
-        handle,
-        backend,
-        client: client(),
-        base,
-    }
+    Gateway { handle, backend, client: client(), base }
 }
 
 /// The configuration that flags give.
@@ -222,9 +197,7 @@ impl Gateway {
     pub(crate) async fn send(&self, method: &str, path: &str, json: Option<&str>) -> Answered {
         let mut request = self.client.request(method.parse().unwrap(), self.url(path));
         if let Some(json) = json {
-            request = request
-                .header("content-type", "application/json")
-                .body(json.to_owned());
+            request = request.header("content-type", "application/json").body(json.to_owned());
         }
         answered(request).await
     }
@@ -245,16 +218,8 @@ pub(crate) async fn answered(request: reqwest::RequestBuilder) -> Answered {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.bytes().await.unwrap();
-    let json = if body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(&body).unwrap()
-    };
-    Answered {
-        status,
-        headers,
-        json,
-    }
+    let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    Answered { status, headers, json }
 }
 
 impl Answered {
@@ -271,9 +236,7 @@ impl Answered {
     pub(crate) fn detail(&self, name: &str) -> &Value {
         let type_url = format!("type.googleapis.com/google.rpc.{name}");
         let mut details = self.json["error"]["details"].as_array().unwrap().iter();
-        details
-            .find(|detail| detail["@type"] == type_url.as_str())
-            .unwrap_or_else(|| panic!("{}", self.json))
+        details.find(|detail| detail["@type"] == type_url.as_str()).unwrap_or_else(|| panic!("{}", self.json))
     }
 
     /// Checks that this is an error with that status and reason, in the usual form.

@@ -105,12 +105,7 @@ impl Access {
     /// not ask for each event: a key works for up to `ttl` after it was revoked.
     #[must_use]
     pub fn caching_api_keys(mut self, ttl: Duration) -> Self {
-        self.keys = Some(
-            Cache::builder()
-                .max_capacity(KEY_CACHE_ENTRIES)
-                .time_to_live(ttl)
-                .build(),
-        );
+        self.keys = Some(Cache::builder().max_capacity(KEY_CACHE_ENTRIES).time_to_live(ttl).build());
         self
     }
 
@@ -123,13 +118,7 @@ impl Access {
     pub async fn session<R: ForSession>(&self, request: Request<R>) -> Result<(SignedIn, R), AccessError> {
         let token = bearer_token(request.metadata())?;
         let (user_id, _) = self.session_access(token.sha256(), None).await?;
-        Ok((
-            SignedIn {
-                user_id,
-                session: token.sha256(),
-            },
-            request.into_inner(),
-        ))
+        Ok((SignedIn { user_id, session: token.sha256() }, request.into_inner()))
     }
 
     /// Lets whoever has the RPC's role in the organization of the request's resource through.
@@ -150,28 +139,15 @@ impl Access {
         if role < R::LEAST {
             return Err(AccessError::RoleInsufficient(R::LEAST));
         }
-        Ok((
-            Member {
-                user_id,
-                org_id,
-                role,
-            },
-            request.into_inner(),
-        ))
+        Ok((Member { user_id, org_id, role }, request.into_inner()))
     }
 
     /// Lets whoever holds a project's API key through, and says which project's.
     pub async fn api_key<R: ForApiKey>(&self, metadata: &MetadataMap) -> Result<ProjectId, AccessError> {
         let text = metadata
             .get(API_KEY_HEADER)
-            .ok_or(AccessError::CredentialsMissing(
-                "an API key is needed, as x-mesher-key",
-            ))?;
-        let key = text
-            .to_str()
-            .ok()
-            .and_then(Secret::parse_api_key)
-            .ok_or(AccessError::ApiKeyInvalid)?;
+            .ok_or(AccessError::CredentialsMissing("an API key is needed, as x-mesher-key"))?;
+        let key = text.to_str().ok().and_then(Secret::parse_api_key).ok_or(AccessError::ApiKeyInvalid)?;
         let hash = key.sha256();
         let project = match &self.keys {
             None => self.resolve(hash).await?,
@@ -217,14 +193,11 @@ async fn cached(
     key: SecretHash,
     look_up: impl Future<Output = Result<Option<ProjectId>, DatabaseError>>,
 ) -> Result<Option<ProjectId>, AccessError> {
-    cache
-        .try_get_with(key, look_up)
-        .await
-        .map_err(|error: Arc<DatabaseError>| {
-            // Shared by all who waited: the cause is logged by whoever looked it up.
-            tracing::debug!(%error, "an API key could not be resolved");
-            AccessError::Database(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
-        })
+    cache.try_get_with(key, look_up).await.map_err(|error: Arc<DatabaseError>| {
+        // Shared by all who waited: the cause is logged by whoever looked it up.
+        tracing::debug!(%error, "an API key could not be resolved");
+        AccessError::Database(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
+    })
 }
 
 /// The token in `authorization: Bearer TOKEN`; the scheme's case does not matter (RFC 9110).

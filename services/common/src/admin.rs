@@ -37,10 +37,7 @@ pub struct Readiness {
 impl Readiness {
     /// A service that is ready when all of `checks` pass, until `shutdown` is cancelled.
     pub fn new(checks: Vec<Check>, shutdown: CancellationToken) -> Self {
-        Self {
-            checks: checks.into(),
-            shutdown,
-        }
+        Self { checks: checks.into(), shutdown }
     }
 
     /// The reasons why the service is not ready; none when it is.
@@ -54,11 +51,7 @@ impl Readiness {
                 .unwrap_or_else(|_| Err("a check did not end in time".to_owned()))
                 .err()
         });
-        futures_util::future::join_all(checks)
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        futures_util::future::join_all(checks).await.into_iter().flatten().collect()
     }
 
     /// The answer to `GET /readyz`.
@@ -81,10 +74,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || "alive\n"))
-        .route(
-            "/readyz",
-            get(async |State(readiness): State<Readiness>| readiness.response().await),
-        )
+        .route("/readyz", get(async |State(readiness): State<Readiness>| readiness.response().await))
         .with_state(readiness)
         .route("/metrics", get(metrics).with_state(Arc::new(registry)));
     axum::serve(listener, router)
@@ -96,14 +86,10 @@ pub async fn serve(
 async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
     let mut text = String::new();
     match encode(&mut text, &registry) {
-        Ok(()) => (
-            [(
-                header::CONTENT_TYPE,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            )],
-            text,
-        )
-            .into_response(),
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+                .into_response()
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -41,11 +41,7 @@ pub fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
     C::try_parse().map_err(|error| {
         // Nothing is left to do when the terminal is gone.
         let _ = error.print();
-        if error.use_stderr() {
-            ExitCode::from(EXIT_USAGE)
-        } else {
-            ExitCode::SUCCESS
-        }
+        if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
     })
 }
 
@@ -128,10 +124,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) {
@@ -144,18 +137,11 @@ impl Signals {
 
 /// Says on standard error why the process ends; the log may not be there yet, or filter errors out.
 fn fail(name: &str, error: &anyhow::Error) -> ExitCode {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the last words of a process, for whoever started it"
-    )]
+    #[expect(clippy::print_stderr, reason = "the last words of a process, for whoever started it")]
     {
         eprintln!("{name}: {error:#}");
     }
-    if error.downcast_ref::<ConfigError>().is_some() {
-        ExitCode::from(EXIT_USAGE)
-    } else {
-        ExitCode::FAILURE
-    }
+    if error.downcast_ref::<ConfigError>().is_some() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }
 
 /// Prints a line on standard output for whoever started the process.

@@ -1,7 +1,7 @@
 //! The settings that every service shares. Each is a flag with an environment variable; `--help` shows both with
 //! the default.
 
-use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
 use sqlx::postgres::PgConnectOptions;
@@ -26,7 +26,7 @@ pub struct DatabaseArgs {
     #[arg(long, env = "MESHER_DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_connections: u32,
     /// How long to wait at the start for a database that is not there yet, or not migrated yet.
-    #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = patience)]
     pub database_wait: Duration,
 }
 
@@ -75,7 +75,7 @@ pub struct ProcessArgs {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// How long an orderly shutdown may take before what is left is cut off.
-    #[arg(long, env = "MESHER_SHUTDOWN_GRACE", default_value = "25s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "MESHER_SHUTDOWN_GRACE", default_value = "25s", value_parser = patience)]
     pub shutdown_grace: Duration,
 }
 
@@ -86,6 +86,23 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+/// Reads a duration such as `500ms` or `7days`, for clap. Both bounds are allowed.
+pub fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if bounds.contains(&duration) => Ok(duration),
+        Ok(_) => {
+            let [least, most] = [*bounds.start(), *bounds.end()].map(humantime::format_duration);
+            Err(format!("it must be from {least} to {most}"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads how long to wait for something that takes seconds.
+pub fn patience(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::ZERO..=Duration::from_hours(1))
 }
 
 /// The configuration of a process: what [`crate::bootstrap`] needs of it.

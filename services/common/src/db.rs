@@ -45,9 +45,7 @@ pub async fn connect(args: &DatabaseArgs, role: &str) -> anyhow::Result<PgPool> 
 
 /// The same connection, but with the rights of `role`: of a login that may switch to it, or of the role's own.
 fn as_role(options: PgConnectOptions, role: &str) -> PgConnectOptions {
-    options
-        .application_name(role)
-        .options([("role", role), ("statement_timeout", STATEMENT_TIMEOUT)])
+    options.application_name(role).options([("role", role), ("statement_timeout", STATEMENT_TIMEOUT)])
 }
 
 /// Waits until the database takes connections, up to `wait`.
@@ -67,10 +65,7 @@ async fn wait_for_schema(options: &PgConnectOptions, wait: Duration) -> Result<(
 }
 
 async fn open(options: &PgConnectOptions) -> Result<PgConnection, ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable {
-        waited: Duration::ZERO,
-        source,
-    };
+    let unreachable = |source| ConnectError::Unreachable { waited: Duration::ZERO, source };
     match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
         Ok(connection) => connection.map_err(unreachable),
         Err(_) => Err(unreachable(sqlx::Error::PoolTimedOut)),
@@ -152,11 +147,7 @@ impl From<sqlx::Error> for DatabaseError {
             sqlx::Error::Database(error) => error.code().is_some_and(|code| unavailable(&code)),
             _ => false,
         };
-        if unavailable {
-            Self::Unavailable(error)
-        } else {
-            Self::Query(error)
-        }
+        if unavailable { Self::Unavailable(error) } else { Self::Query(error) }
     }
 }
 
@@ -164,10 +155,7 @@ impl From<sqlx::Error> for DatabaseError {
 /// transaction rollback such as a deadlock (40), insufficient resources (53), operator intervention such as a
 /// shutdown or a statement timeout (57), system errors such as a full disk (58), and a read-only server (25006).
 fn unavailable(code: &str) -> bool {
-    code == "25006"
-        || ["08", "40", "53", "57", "58"]
-            .iter()
-            .any(|class| code.starts_with(class))
+    code == "25006" || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
 impl From<DatabaseError> for tonic::Status {

@@ -25,13 +25,7 @@ impl Handle {
         shutdown: CancellationToken,
         task: JoinHandle<anyhow::Result<()>>,
     ) -> Self {
-        Self {
-            name: name.into(),
-            addresses,
-            shutdown,
-            task: Some(task),
-            children: Vec::new(),
-        }
+        Self { name: name.into(), addresses, shutdown, task: Some(task), children: Vec::new() }
     }
 
     /// Several services as one, which are stopped one after the other in this order.
@@ -57,10 +51,7 @@ impl Handle {
 
     /// Where the service serves `kind`: `grpc`, `http` or `admin`.
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
-        self.addresses
-            .iter()
-            .find(|(of, _)| *of == kind)
-            .map(|(_, address)| *address)
+        self.addresses.iter().find(|(of, _)| *of == kind).map(|(_, address)| *address)
     }
 
     /// `NAME ready KIND=ADDRESS …`.
@@ -75,11 +66,8 @@ impl Handle {
 
     /// Waits until the service, or one of a group, ends without having been told to, and says why.
     pub async fn failed(&mut self) -> anyhow::Error {
-        let mut waiting: FuturesUnordered<_> = self
-            .children
-            .iter_mut()
-            .map(|child| Box::pin(child.failed()))
-            .collect();
+        let mut waiting: FuturesUnordered<_> =
+            self.children.iter_mut().map(|child| Box::pin(child.failed())).collect();
         let own = async {
             match &mut self.task {
                 Some(task) => ended(&self.name, task.await),

@@ -59,11 +59,7 @@ fn parse(field: &'static str, text: &str) -> Result<Uuid, Violation> {
     let shape = matches!(text.len(), 32 | 36);
     let id = if shape { Uuid::try_parse(text).ok() } else { None };
     id.ok_or_else(|| {
-        let reason = if text.is_empty() {
-            "is missing: give a UUID"
-        } else {
-            "is not a UUID"
-        };
+        let reason = if text.is_empty() { "is missing: give a UUID" } else { "is not a UUID" };
         Violation::new(field, reason)
     })
 }
@@ -76,23 +72,9 @@ mod tests {
     fn ids_are_read_with_and_without_dashes_and_in_no_other_form() {
         let id = OrgId::new();
         assert_eq!(OrgId::parse("org_id", &id.to_string()).unwrap(), id);
-        assert_eq!(
-            OrgId::parse("org_id", &id.0.simple().to_string().to_uppercase()).unwrap(),
-            id
-        );
-        for wrong in [
-            "",
-            "1",
-            "x",
-            &id.0.braced().to_string(),
-            &id.0.urn().to_string(),
-            &format!("{id} "),
-        ] {
-            assert_eq!(
-                OrgId::parse("org_id", wrong).unwrap_err().field,
-                "org_id",
-                "{wrong:?}"
-            );
+        assert_eq!(OrgId::parse("org_id", &id.0.simple().to_string().to_uppercase()).unwrap(), id);
+        for wrong in ["", "1", "x", &id.0.braced().to_string(), &id.0.urn().to_string(), &format!("{id} ")] {
+            assert_eq!(OrgId::parse("org_id", wrong).unwrap_err().field, "org_id", "{wrong:?}");
         }
     }
 }

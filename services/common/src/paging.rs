@@ -45,10 +45,7 @@ impl Page {
         let after = match page_token {
             "" => None,
             token => Some(decode(&scope, token).ok_or_else(|| {
-                Violation::new(
-                    "page_token",
-                    "is not the next_page_token of an earlier page of this list",
-                )
+                Violation::new("page_token", "is not the next_page_token of an earlier page of this list")
             })?),
         };
         Ok(Self { scope, size, after })
@@ -76,9 +73,7 @@ impl Page {
             return String::new();
         }
         rows.truncate(size);
-        rows.last()
-            .map(|last| encode(&self.scope, cursor(last)))
-            .unwrap_or_default()
+        rows.last().map(|last| encode(&self.scope, cursor(last))).unwrap_or_default()
     }
 }
 
@@ -98,20 +93,13 @@ fn decode(scope: &str, token: &str) -> Option<Cursor> {
     }
     let (micros, id) = cursor.split_at_checked(8)?;
     let time = DateTime::from_timestamp_micros(i64::from_be_bytes(micros.try_into().ok()?))?;
-    Some(Cursor {
-        time,
-        id: Uuid::from_slice(id).ok()?,
-    })
+    Some(Cursor { time, id: Uuid::from_slice(id).ok()? })
 }
 
 /// Tells a token from what somebody made up. It is no secret: whoever computes it gets no further than the list,
 /// which the caller may read anyway.
 fn check(scope: &str, cursor: &[u8]) -> [u8; CHECK_BYTES] {
-    let digest = Sha256::new()
-        .chain_update(scope)
-        .chain_update([0])
-        .chain_update(cursor)
-        .finalize();
+    let digest = Sha256::new().chain_update(scope).chain_update([0]).chain_update(cursor).finalize();
     let mut check = [0; CHECK_BYTES];
     check.copy_from_slice(&digest[..CHECK_BYTES]);
     check
@@ -160,11 +148,7 @@ mod tests {
             ("ListProjects/a", "1"),
             ("x", "%"),
         ] {
-            assert_eq!(
-                Page::parse(scope, 0, token).unwrap_err().field,
-                "page_token",
-                "{scope} {token}"
-            );
+            assert_eq!(Page::parse(scope, 0, token).unwrap_err().field, "page_token", "{scope} {token}");
         }
     }
 }

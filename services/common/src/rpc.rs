@@ -33,9 +33,8 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const OTHER: &str = "other";
 
 /// Seconds; from a cached read to a call that waits for a flush.
-const LATENCY_BUCKETS: [f64; 12] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
-];
+const LATENCY_BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CallLabels {
@@ -66,16 +65,8 @@ impl RpcLayer {
             in_hand: Gauge::default(),
             permits: Arc::new(Semaphore::new(MAX_CALLS)),
         };
-        registry.register(
-            "mesher_rpc_calls",
-            "Calls that ended, by status code",
-            layer.calls.clone(),
-        );
-        registry.register(
-            "mesher_rpc_seconds",
-            "Time from a call to its end",
-            layer.latency.clone(),
-        );
+        registry.register("mesher_rpc_calls", "Calls that ended, by status code", layer.calls.clone());
+        registry.register("mesher_rpc_seconds", "Time from a call to its end", layer.latency.clone());
         registry.register(
             "mesher_rpc_in_hand",
             "Calls in hand, open streams included",
@@ -89,10 +80,7 @@ impl<S> Layer<S> for RpcLayer {
     type Service = RpcService<S>;
 
     fn layer(&self, inner: S) -> RpcService<S> {
-        RpcService {
-            inner,
-            layer: self.clone(),
-        }
+        RpcService { inner, layer: self.clone() }
     }
 }
 
@@ -120,13 +108,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let rpc = known(request.uri().path());
         let Ok(permit) = Arc::clone(&self.layer.permits).try_acquire_owned() else {
-            self.layer
-                .calls
-                .get_or_create(&EndLabels {
-                    rpc,
-                    code: name(Code::ResourceExhausted),
-                })
-                .inc();
+            self.layer.calls.get_or_create(&EndLabels { rpc, code: name(Code::ResourceExhausted) }).inc();
             let refusal = status::overloaded("the server has too many calls in hand").into_http();
             return Box::pin(async { Ok(refusal) });
         };
@@ -195,25 +177,13 @@ impl Call {
             return;
         }
         self.span.record("rpc.grpc.status_code", code as i32);
-        if matches!(
-            code,
-            Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss
-        ) {
+        if matches!(code, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss) {
             self.span.record("otel.status_code", "ERROR");
         }
         let elapsed = self.started.elapsed();
         tracing::debug!(parent: &self.span, rpc = self.rpc, code = name(code), ?elapsed, "call ended");
-        self.layer
-            .calls
-            .get_or_create(&EndLabels {
-                rpc: self.rpc,
-                code: name(code),
-            })
-            .inc();
-        self.layer
-            .latency
-            .get_or_create(&CallLabels { rpc: self.rpc })
-            .observe(elapsed.as_secs_f64());
+        self.layer.calls.get_or_create(&EndLabels { rpc: self.rpc, code: name(code) }).inc();
+        self.layer.latency.get_or_create(&CallLabels { rpc: self.rpc }).observe(elapsed.as_secs_f64());
     }
 }
 
@@ -265,10 +235,7 @@ fn known(path: &str) -> &'static str {
         services
             .flat_map(|service| {
                 let name = service.full_name().to_owned();
-                service
-                    .methods()
-                    .map(move |method| format!("/{name}/{}", method.name()))
-                    .collect::<Vec<_>>()
+                service.methods().map(move |method| format!("/{name}/{}", method.name())).collect::<Vec<_>>()
             })
             .collect()
     });

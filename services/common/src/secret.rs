@@ -30,10 +30,7 @@ impl Secret {
 
     /// A new API key: [`API_KEY_PREFIX`] and 48 hex digits.
     pub fn new_api_key() -> Result<Self, NoRandomness> {
-        Ok(Self(Zeroizing::new(format!(
-            "{API_KEY_PREFIX}{}",
-            hex::encode(random::<API_KEY_BYTES>()?)
-        ))))
+        Ok(Self(Zeroizing::new(format!("{API_KEY_PREFIX}{}", hex::encode(random::<API_KEY_BYTES>()?)))))
     }
 
     /// Reads what a caller holds out as a session's token; `None` if it cannot be one.
@@ -90,9 +87,7 @@ fn lower_hex(byte: u8) -> bool {
 
 fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
-    SysRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| NoRandomness(error.to_string()))?;
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| NoRandomness(error.to_string()))?;
     Ok(bytes)
 }
 
@@ -102,18 +97,9 @@ mod tests {
 
     #[test]
     fn secrets_are_read_back_differ_and_do_not_show_themselves() {
-        let (token, key) = (
-            Secret::new_session_token().unwrap(),
-            Secret::new_api_key().unwrap(),
-        );
-        assert_eq!(
-            Secret::parse_session_token(token.expose()).unwrap().sha256(),
-            token.sha256()
-        );
-        assert_eq!(
-            Secret::parse_api_key(key.expose()).unwrap().sha256(),
-            key.sha256()
-        );
+        let (token, key) = (Secret::new_session_token().unwrap(), Secret::new_api_key().unwrap());
+        assert_eq!(Secret::parse_session_token(token.expose()).unwrap().sha256(), token.sha256());
+        assert_eq!(Secret::parse_api_key(key.expose()).unwrap().sha256(), key.sha256());
         assert_eq!((token.expose().len(), key.expose().len()), (64, 53));
         assert_ne!(Secret::new_api_key().unwrap().expose(), key.expose());
         assert_eq!(format!("{token:?} {:?}", token.sha256()), "[redacted] [redacted]");
@@ -122,13 +108,9 @@ mod tests {
     #[test]
     fn what_cannot_be_a_secret_is_not_looked_up() {
         let key = Secret::new_api_key().unwrap();
-        for wrong in [
-            "",
-            "mshr_",
-            &key.expose()[1..],
-            &key.expose().to_uppercase(),
-            &format!("{} ", key.expose()),
-        ] {
+        for wrong in
+            ["", "mshr_", &key.expose()[1..], &key.expose().to_uppercase(), &format!("{} ", key.expose())]
+        {
             assert!(Secret::parse_api_key(wrong).is_none(), "{wrong:?}");
             assert!(Secret::parse_session_token(wrong).is_none(), "{wrong:?}");
         }

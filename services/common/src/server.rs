@@ -169,11 +169,8 @@ impl ServerBuilder {
 
         let name = self.name;
         let mut servers = JoinSet::new();
-        servers.spawn(async move {
-            server
-                .await
-                .with_context(|| format!("the gRPC server of {name} failed"))
-        });
+        servers
+            .spawn(async move { server.await.with_context(|| format!("the gRPC server of {name} failed")) });
         let readiness = Readiness::new(self.checks, self.shutdown.clone());
         self.tasks.spawn(admin::serve(
             self.admin_listener,
@@ -181,21 +178,10 @@ impl ServerBuilder {
             self.registry,
             self.background.clone(),
         ));
-        let task = supervise(
-            servers,
-            self.tasks,
-            self.drain,
-            self.shutdown.clone(),
-            self.background,
-        );
+        let task = supervise(servers, self.tasks, self.drain, self.shutdown.clone(), self.background);
         let task = tokio::spawn(task);
         tracing::info!(name, %grpc, %admin, "serving");
-        Ok(Handle::new(
-            self.name,
-            vec![("grpc", grpc), ("admin", admin)],
-            self.shutdown,
-            task,
-        ))
+        Ok(Handle::new(self.name, vec![("grpc", grpc), ("admin", admin)], self.shutdown, task))
     }
 }
 

@@ -29,10 +29,7 @@ pub struct Violation {
 impl Violation {
     /// The violation of `field`, described as the rest of a sentence that begins with it.
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            description: description.into(),
-        }
+        Self { field: field.into(), description: description.into() }
     }
 }
 
@@ -46,10 +43,8 @@ fn build(
 ) -> Status {
     let name = reason.as_str_name();
     let name = name.strip_prefix(REASON_PREFIX).unwrap_or(name);
-    let about: HashMap<_, _> = about
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
+    let about: HashMap<_, _> =
+        about.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let mut details = more;
     details.set_error_info(name, DOMAIN, about);
     Status::with_error_details(code, message, details)
@@ -60,13 +55,7 @@ fn plain(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status 
 }
 
 fn retriable(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status {
-    build(
-        code,
-        reason,
-        message.into(),
-        &[],
-        ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
-    )
+    build(code, reason, message.into(), &[], ErrorDetails::with_retry_info(Some(RETRY_DELAY)))
 }
 
 impl From<Violation> for Status {
@@ -81,10 +70,8 @@ pub fn too_large(violation: &Violation) -> Status {
 }
 
 fn with_violation(reason: ErrorReason, violation: &Violation) -> Status {
-    let details = ErrorDetails::with_bad_request(vec![FieldViolation::new(
-        &violation.field,
-        &violation.description,
-    )]);
+    let details =
+        ErrorDetails::with_bad_request(vec![FieldViolation::new(&violation.field, &violation.description)]);
     build(Code::InvalidArgument, reason, violation.to_string(), &[], details)
 }
 
@@ -131,20 +118,12 @@ pub fn session_invalid() -> Status {
 
 /// The API key is not valid now.
 pub fn api_key_invalid() -> Status {
-    plain(
-        Code::Unauthenticated,
-        ErrorReason::ApiKeyInvalid,
-        "the API key is unknown or was revoked",
-    )
+    plain(Code::Unauthenticated, ErrorReason::ApiKeyInvalid, "the API key is unknown or was revoked")
 }
 
 /// E-mail and password do not belong together.
 pub fn login_failed() -> Status {
-    plain(
-        Code::Unauthenticated,
-        ErrorReason::LoginFailed,
-        "e-mail or password is wrong",
-    )
+    plain(Code::Unauthenticated, ErrorReason::LoginFailed, "e-mail or password is wrong")
 }
 
 /// The caller's role does not allow the call.
@@ -189,31 +168,19 @@ pub fn shed(message: impl Into<String>) -> Status {
 
 /// The server is stopping.
 pub fn shutting_down() -> Status {
-    retriable(
-        Code::Unavailable,
-        ErrorReason::ShuttingDown,
-        "the server is stopping",
-    )
+    retriable(Code::Unavailable, ErrorReason::ShuttingDown, "the server is stopping")
 }
 
 /// The database did not answer; the cause goes to the log.
 pub fn database_unavailable(cause: &dyn Error) -> Status {
     tracing::warn!(cause = %chain(cause), "the database is not available");
-    retriable(
-        Code::Unavailable,
-        ErrorReason::DatabaseUnavailable,
-        "the database does not answer: try again",
-    )
+    retriable(Code::Unavailable, ErrorReason::DatabaseUnavailable, "the database does not answer: try again")
 }
 
 /// Something went wrong that is not the caller's fault; the cause goes to the log, and nowhere else.
 pub fn internal(cause: &dyn Error) -> Status {
     tracing::error!(cause = %chain(cause), trace_id = crate::telemetry::trace_id(), "internal error");
-    plain(
-        Code::Internal,
-        ErrorReason::Internal,
-        "internal error: the server's log has the cause",
-    )
+    plain(Code::Internal, ErrorReason::Internal, "internal error: the server's log has the cause")
 }
 
 /// Nothing is served at that HTTP path, or not in that way.

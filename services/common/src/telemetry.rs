@@ -28,15 +28,9 @@ impl Telemetry {
     /// Sets up logging and tracing for the process, which goes by `name` in the traces. Once a process, inside a
     /// tokio runtime.
     pub fn init(name: &'static str, args: &ProcessArgs) -> anyhow::Result<Self> {
-        let filter = EnvFilter::try_new(&args.log).map_err(|error| ConfigError {
-            flag: "--log",
-            reason: error.to_string(),
-        })?;
-        let provider = args
-            .otlp_endpoint
-            .as_deref()
-            .map(|endpoint| provider(name, endpoint))
-            .transpose()?;
+        let filter = EnvFilter::try_new(&args.log)
+            .map_err(|error| ConfigError { flag: "--log", reason: error.to_string() })?;
+        let provider = args.otlp_endpoint.as_deref().map(|endpoint| provider(name, endpoint)).transpose()?;
         let traces = provider.as_ref().map(|provider| {
             // The exporter's own calls must not be traced, or each export would cause the next.
             let filter = EnvFilter::new("info,h2=off,hyper=off,tonic=off,tower=off,opentelemetry=off");
@@ -83,15 +77,9 @@ fn provider(name: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvi
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
-        .map_err(|error| ConfigError {
-            flag: "--otlp-endpoint",
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| ConfigError { flag: "--otlp-endpoint", reason: error.to_string() })?;
     let resource = Resource::builder().with_service_name(name).build();
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .build())
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
 /// Makes `span` a child of the span that the sender of `headers` was in, if it said so.

@@ -23,10 +23,7 @@ impl Name {
         }
         let length = text.chars().count();
         if length > MAX_NAME {
-            return Err(Violation::new(
-                field,
-                format!("has {length} characters; {MAX_NAME} are allowed"),
-            ));
+            return Err(Violation::new(field, format!("has {length} characters; {MAX_NAME} are allowed")));
         }
         if text.chars().any(char::is_control) {
             return Err(Violation::new(field, "has a control character"));
@@ -50,10 +47,7 @@ impl Slug {
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Violation> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if text.is_empty() || text.len() > MAX_SLUG {
-            return Err(Violation::new(
-                field,
-                format!("must have 1 to {MAX_SLUG} characters"),
-            ));
+            return Err(Violation::new(field, format!("must have 1 to {MAX_SLUG} characters")));
         }
         if !text.chars().all(allowed) || text.starts_with('-') || text.ends_with('-') {
             return Err(Violation::new(

@@ -63,10 +63,7 @@ pub struct EventSummary {
 impl EventSummary {
     /// Its place in lists.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            time: self.received_at,
-            id: self.id.0,
-        }
+        Cursor { time: self.received_at, id: self.id.0 }
     }
 }
 

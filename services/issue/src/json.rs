@@ -17,12 +17,7 @@ pub fn to_struct(json: Json) -> Struct {
 }
 
 fn object(fields: serde_json::Map<String, Json>, depth: usize) -> Struct {
-    Struct {
-        fields: fields
-            .into_iter()
-            .map(|(name, json)| (name, value(json, depth - 1)))
-            .collect(),
-    }
+    Struct { fields: fields.into_iter().map(|(name, json)| (name, value(json, depth - 1))).collect() }
 }
 
 fn value(json: Json, depth: usize) -> Value {
@@ -52,9 +47,7 @@ mod tests {
     fn every_kind_of_value_is_kept() {
         let json = serde_json::json!({"a": [null, true, 1.5, "x", {"b": []}]});
         let list = to_struct(json).fields.remove("a").unwrap();
-        let Some(Kind::ListValue(list)) = list.kind else {
-            panic!("{list:?}")
-        };
+        let Some(Kind::ListValue(list)) = list.kind else { panic!("{list:?}") };
         assert_eq!(list.values[2].kind, Some(Kind::NumberValue(1.5)));
         assert!(matches!(list.values[4].kind, Some(Kind::StructValue(_))));
     }

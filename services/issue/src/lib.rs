@@ -24,9 +24,5 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let server = ServerBuilder::bind("issue", config.listen, config.admin_listen).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let service = Service::new(Store::new(pool.clone()));
-    server
-        .service(IssueServiceServer::new(service))
-        .needs_database(&pool)
-        .start()
-        .await
+    server.service(IssueServiceServer::new(service)).needs_database(&pool).start().await
 }

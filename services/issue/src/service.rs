@@ -27,10 +27,7 @@ pub struct Service {
 impl Service {
     /// The service on `store`.
     pub fn new(store: Store) -> Self {
-        Self {
-            access: Access::new(store.pool().clone()),
-            store,
-        }
+        Self { access: Access::new(store.pool().clone()), store }
     }
 }
 
@@ -42,18 +39,11 @@ impl IssueService for Service {
     ) -> Result<Response<proto::ListEventsResponse>, Status> {
         let (_, request) = self.access.role(request).await?;
         let project = ProjectId::parse("project_id", &request.project_id)?;
-        let page = Page::parse(
-            format!("events of {project}"),
-            request.page_size,
-            &request.page_token,
-        )?;
+        let page = Page::parse(format!("events of {project}"), request.page_size, &request.page_token)?;
         let mut events = self.store.list(project, &page).await?;
         let next_page_token = page.finish(&mut events, EventSummary::cursor);
         let events = events.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ListEventsResponse {
-            events,
-            next_page_token,
-        }))
+        Ok(Response::new(proto::ListEventsResponse { events, next_page_token }))
     }
 
     async fn get_event(
@@ -64,9 +54,7 @@ impl IssueService for Service {
         let project = ProjectId::parse("project_id", &request.project_id)?;
         let id = EventId::parse("event_id", &request.event_id)?;
         let event = self.store.get(project, id).await?;
-        let json = event
-            .json()
-            .map_err(|cause| IssueError::PayloadDamaged { event: id, cause })?;
+        let json = event.json().map_err(|cause| IssueError::PayloadDamaged { event: id, cause })?;
         Ok(Response::new(proto::GetEventResponse {
             event: Some(event.summary.into()),
             payload: Some(to_struct(json)),

@@ -11,34 +11,18 @@ use prost_types::value::Kind;
 use tonic::Code;
 
 async fn store(suite: &Suite, key: &Key, json: &str) -> String {
-    let request = StoreRequest {
-        payload: Some(store_request::Payload::Json(json.as_bytes().to_vec().into())),
-    };
-    suite
-        .writer()
-        .store(with_key(key, request))
-        .await
-        .unwrap()
-        .into_inner()
-        .event_id
+    let request =
+        StoreRequest { payload: Some(store_request::Payload::Json(json.as_bytes().to_vec().into())) };
+    suite.writer().store(with_key(key, request)).await.unwrap().into_inner().event_id
 }
 
 async fn flush(suite: &Suite, key: &Key) {
-    let request = FlushRequest {
-        project_id: key.project.id.clone(),
-    };
-    suite
-        .writer()
-        .flush(signed(&key.project.org.owner, request))
-        .await
-        .unwrap();
+    let request = FlushRequest { project_id: key.project.id.clone() };
+    suite.writer().flush(signed(&key.project.org.owner, request)).await.unwrap();
 }
 
 fn get(key: &Key, event_id: &str) -> GetEventRequest {
-    GetEventRequest {
-        project_id: key.project.id.clone(),
-        event_id: event_id.to_owned(),
-    }
+    GetEventRequest { project_id: key.project.id.clone(), event_id: event_id.to_owned() }
 }
 
 #[tokio::test]
@@ -52,81 +36,42 @@ async fn an_event_comes_back_as_it_was_sent() {
     let id = store(&suite, &key, json).await;
     flush(&suite, &key).await;
     // The id is taken with dashes and in upper case, too.
-    let answer = suite
-        .issues()
-        .get_event(signed(&key.project.org.owner, get(&key, &id)))
-        .await
-        .unwrap()
-        .into_inner();
+    let answer =
+        suite.issues().get_event(signed(&key.project.org.owner, get(&key, &id))).await.unwrap().into_inner();
     let dashed = "01234567-89AB-CDEF-0123-456789abcdef";
-    let again = suite
-        .issues()
-        .get_event(signed(&key.project.org.owner, get(&key, dashed)))
-        .await
-        .unwrap();
+    let again = suite.issues().get_event(signed(&key.project.org.owner, get(&key, dashed))).await.unwrap();
     assert_eq!(again.into_inner(), answer);
 
     let event = answer.event.unwrap();
-    assert_eq!(
-        (event.event_id.as_str(), event.level()),
-        ("0123456789abcdef0123456789abcdef", Level::Fatal)
-    );
+    assert_eq!((event.event_id.as_str(), event.level()), ("0123456789abcdef0123456789abcdef", Level::Fatal));
     let occurred = event.occur_time.unwrap();
     assert_eq!((occurred.seconds, occurred.nanos), (1_767_323_045, 500_000_000));
     assert_eq!(
         (event.exception_type.as_str(), event.exception_value.as_str()),
         ("ValueError", "bad \u{fffd} value")
     );
-    assert_eq!(
-        (event.release.as_str(), event.environment.as_str()),
-        ("1.2.3", "test")
-    );
-    assert_eq!(
-        (event.sdk_name.as_str(), event.sdk_version.as_str()),
-        ("sentry.python", "2.0")
-    );
+    assert_eq!((event.release.as_str(), event.environment.as_str()), ("1.2.3", "test"));
+    assert_eq!((event.sdk_name.as_str(), event.sdk_version.as_str()), ("sentry.python", "2.0"));
     assert_eq!(event.tags["a"], "b");
-    assert_eq!(
-        event.user.unwrap().fields["id"].kind,
-        Some(Kind::NumberValue(7.0))
-    );
+    assert_eq!(event.user.unwrap().fields["id"].kind, Some(Kind::NumberValue(7.0)));
 
     let payload = answer.payload.unwrap();
-    assert_eq!(
-        payload.fields["release"].kind,
-        Some(Kind::StringValue("1.2.3".to_owned()))
-    );
-    assert!(
-        format!("{payload:?}").contains("deep"),
-        "fields that Mesher does not know are kept"
-    );
-    assert!(
-        format!("{payload:?}").contains("bad \\0 value"),
-        "and the payload is as received"
-    );
+    assert_eq!(payload.fields["release"].kind, Some(Kind::StringValue("1.2.3".to_owned())));
+    assert!(format!("{payload:?}").contains("deep"), "fields that Mesher does not know are kept");
+    assert!(format!("{payload:?}").contains("bad \\0 value"), "and the payload is as received");
 }
 
 #[tokio::test]
 async fn an_event_at_the_limit_of_nesting_can_be_read() {
     let suite = Suite::start().await;
     let key = suite.key().await;
-    let json = format!(
-        r#"{{"message":"m","extra":{}{}}}"#,
-        r#"{"a":"#.repeat(97) + r#"{"a":1"#,
-        "}".repeat(98)
-    );
+    let json =
+        format!(r#"{{"message":"m","extra":{}{}}}"#, r#"{"a":"#.repeat(97) + r#"{"a":1"#, "}".repeat(98));
     let id = store(&suite, &key, &json).await;
     flush(&suite, &key).await;
-    let answer = suite
-        .issues()
-        .get_event(signed(&key.project.org.owner, get(&key, &id)))
-        .await
-        .unwrap()
-        .into_inner();
-    assert!(
-        format!("{:?}", answer.payload.unwrap()).contains("{\\\"a\\\":"),
-        "what is too deep is text"
-    );
+    let answer =
+        suite.issues().get_event(signed(&key.project.org.owner, get(&key, &id))).await.unwrap().into_inner();
+    assert!(format!("{:?}", answer.payload.unwrap()).contains("{\\\"a\\\":"), "what is too deep is text");
 }
 
 #[tokio::test]
@@ -143,17 +88,9 @@ async fn events_are_listed_in_pages_from_the_last_received() {
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListEventsRequest {
-            project_id: key.project.id.clone(),
-            page_size: 2,
-            page_token,
-        };
-        let page = suite
-            .issues()
-            .list_events(signed(&key.project.org.owner, request))
-            .await
-            .unwrap()
-            .into_inner();
+        let request = ListEventsRequest { project_id: key.project.id.clone(), page_size: 2, page_token };
+        let page =
+            suite.issues().list_events(signed(&key.project.org.owner, request)).await.unwrap().into_inner();
         found.extend(page.events.into_iter().map(|event| event.event_id));
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -171,32 +108,13 @@ async fn what_is_not_there_and_what_is_no_id_get_typed_errors() {
     let id = store(&suite, &other, r#"{"message":"another project's"}"#).await;
     flush(&suite, &other).await;
     let owner = &key.project.org.owner;
-    let missing = suite
-        .issues()
-        .get_event(signed(owner, get(&key, &id)))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        missing.code(),
-        Code::NotFound,
-        "an id names an event of its own project only"
-    );
+    let missing = suite.issues().get_event(signed(owner, get(&key, &id))).await.unwrap_err();
+    assert_eq!(missing.code(), Code::NotFound, "an id names an event of its own project only");
     assert_eq!(error_info(&missing).1["resource"], "event");
-    let wrong = suite
-        .issues()
-        .get_event(signed(owner, get(&key, "xyz")))
-        .await
-        .unwrap_err();
+    let wrong = suite.issues().get_event(signed(owner, get(&key, "xyz"))).await.unwrap_err();
     assert_eq!(violated_field(&wrong), "event_id");
-    let request = ListEventsRequest {
-        project_id: key.project.id.clone(),
-        page_size: -5,
-        page_token: String::new(),
-    };
-    let wrong = suite
-        .issues()
-        .list_events(signed(owner, request))
-        .await
-        .unwrap_err();
+    let request =
+        ListEventsRequest { project_id: key.project.id.clone(), page_size: -5, page_token: String::new() };
+    let wrong = suite.issues().list_events(signed(owner, request)).await.unwrap_err();
     assert_eq!(violated_field(&wrong), "page_size");
 }

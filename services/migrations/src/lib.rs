@@ -40,11 +40,7 @@ pub enum SchemaError {
 
 /// The version of the newest migration.
 pub fn version() -> i64 {
-    MIGRATOR
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Brings the schema of the database up to [`version`], and says how many migrations it applied.
@@ -55,10 +51,7 @@ pub async fn migrate(database: &PgConnectOptions) -> Result<usize, MigrateError>
     let before = applied(&mut connection).await.unwrap_or(0);
     MIGRATOR.run(&mut connection).await?;
     connection.close().await?;
-    Ok(MIGRATOR
-        .iter()
-        .filter(|migration| migration.version > before)
-        .count())
+    Ok(MIGRATOR.iter().filter(|migration| migration.version > before).count())
 }
 
 /// Refuses a schema that this version does not know.

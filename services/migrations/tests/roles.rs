@@ -5,30 +5,16 @@
 use mesher_testing::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-const TABLES: [&str; 8] = [
-    "users",
-    "sessions",
-    "orgs",
-    "org_members",
-    "projects",
-    "api_keys",
-    "events",
-    "dead_letters",
-];
+const TABLES: [&str; 8] =
+    ["users", "sessions", "orgs", "org_members", "projects", "api_keys", "events", "dead_letters"];
 
 /// What each role may do with which table, as the grants of the migrations are meant: `SELECT`, `INSERT`, `UPDATE` and
 /// `DELETE` by their first letters, a small letter where only some columns are allowed. What is not listed is refused.
 const ALLOWED: [(&str, &[(&str, &str)]); 5] = [
     ("mesher_org", &[("orgs", "SI"), ("org_members", "SI")]),
     ("mesher_project", &[("projects", "SIuD"), ("api_keys", "SIu")]),
-    (
-        "mesher_user",
-        &[("users", "SIU"), ("sessions", "SIUD"), ("org_members", "SIUD")],
-    ),
-    (
-        "mesher_writer",
-        &[("events", "sI"), ("dead_letters", "I"), ("projects", "s")],
-    ),
+    ("mesher_user", &[("users", "SIU"), ("sessions", "SIUD"), ("org_members", "SIUD")]),
+    ("mesher_writer", &[("events", "sI"), ("dead_letters", "I"), ("projects", "s")]),
     ("mesher_issue", &[("events", "S")]),
 ];
 
@@ -37,10 +23,7 @@ async fn a_role_has_the_rights_of_its_service_and_no_others() {
     let database = TestDatabase::new().await;
     for (role, allowed) in ALLOWED {
         for table in TABLES {
-            let expected = allowed
-                .iter()
-                .find(|(of, _)| *of == table)
-                .map_or("", |(_, rights)| *rights);
+            let expected = allowed.iter().find(|(of, _)| *of == table).map_or("", |(_, rights)| *rights);
             let mut found = String::new();
             for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
                 let whole: bool = has(&database, "has_table_privilege", role, table, right).await;
@@ -100,16 +83,10 @@ async fn the_writer_reads_no_secrets_and_no_role_owns_or_makes_anything() {
 }
 
 async fn refused(connection: &mut PgConnection, role: &str, statement: &str) {
-    let result = sqlx::query(AssertSqlSafe(statement.to_owned()))
-        .execute(connection)
-        .await;
+    let result = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(connection).await;
     let code = match &result {
         Err(sqlx::Error::Database(error)) => error.code(),
         _ => None,
     };
-    assert_eq!(
-        code.as_deref(),
-        Some("42501"),
-        "{role} and {statement:?}: {result:?}"
-    );
+    assert_eq!(code.as_deref(), Some("42501"), "{role} and {statement:?}: {result:?}");
 }

@@ -21,29 +21,17 @@ async fn migrating_again_or_at_once_changes_nothing() {
 #[tokio::test]
 async fn a_schema_that_is_not_this_versions_is_refused() {
     let database = TestDatabase::empty().await;
-    let mut connection = PgConnection::connect_with(&database.connect_options())
-        .await
-        .unwrap();
-    assert!(matches!(
-        check(&mut connection).await,
-        Err(SchemaError::Older { found: 0, .. })
-    ));
+    let mut connection = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    assert!(matches!(check(&mut connection).await, Err(SchemaError::Older { found: 0, .. })));
 
     migrate(&database.connect_options()).await.unwrap();
     let newest = "UPDATE _sqlx_migrations SET version = version + 1 WHERE version = $1";
-    sqlx::query(newest)
-        .bind(version())
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::query(newest).bind(version()).execute(&mut connection).await.unwrap();
     let error = check(&mut connection).await.unwrap_err();
     assert!(matches!(error, SchemaError::Newer { .. }), "{error}");
     assert!(error.to_string().contains("upgrade Mesher"), "{error}");
 
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 2")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 2").execute(&mut connection).await.unwrap();
     let error = check(&mut connection).await.unwrap_err();
     assert!(error.to_string().contains("mesher migrate"), "{error}");
 }

@@ -23,9 +23,5 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let server = ServerBuilder::bind("org", config.listen, config.admin_listen).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let service = Service::new(Store::new(pool.clone()), Clock::system());
-    server
-        .service(OrgServiceServer::new(service))
-        .needs_database(&pool)
-        .start()
-        .await
+    server.service(OrgServiceServer::new(service)).needs_database(&pool).start().await
 }

@@ -23,9 +23,6 @@ pub struct Org {
 impl Org {
     /// Its place in lists.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            time: self.created_at,
-            id: self.id.0,
-        }
+        Cursor { time: self.created_at, id: self.id.0 }
     }
 }

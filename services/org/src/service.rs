@@ -23,11 +23,7 @@ pub struct Service {
 impl Service {
     /// The service on `store`, by the time of `clock`.
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self {
-            access: Access::new(store.pool().clone()),
-            store,
-            clock,
-        }
+        Self { access: Access::new(store.pool().clone()), store, clock }
     }
 }
 
@@ -40,16 +36,9 @@ impl OrgService for Service {
         let (caller, request) = self.access.session(request).await?;
         let name = Name::parse("name", &request.name)?;
         let slug = Slug::parse_or_derive("slug", &request.slug, &name)?;
-        let org = Org {
-            id: OrgId::new(),
-            name,
-            slug,
-            created_at: self.clock.now(),
-        };
+        let org = Org { id: OrgId::new(), name, slug, created_at: self.clock.now() };
         self.store.create(&org, caller.user_id).await?;
-        Ok(Response::new(proto::CreateOrgResponse {
-            org: Some(org.into()),
-        }))
+        Ok(Response::new(proto::CreateOrgResponse { org: Some(org.into()) }))
     }
 
     async fn get_org(
@@ -58,9 +47,7 @@ impl OrgService for Service {
     ) -> Result<Response<proto::GetOrgResponse>, Status> {
         let (caller, _) = self.access.role(request).await?;
         let org = self.store.get(caller.org_id).await?;
-        Ok(Response::new(proto::GetOrgResponse {
-            org: Some(org.into()),
-        }))
+        Ok(Response::new(proto::GetOrgResponse { org: Some(org.into()) }))
     }
 
     async fn list_orgs(
@@ -73,10 +60,7 @@ impl OrgService for Service {
         let mut orgs = self.store.list(caller.user_id, &page).await?;
         let next_page_token = page.finish(&mut orgs, Org::cursor);
         let orgs = orgs.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ListOrgsResponse {
-            orgs,
-            next_page_token,
-        }))
+        Ok(Response::new(proto::ListOrgsResponse { orgs, next_page_token }))
     }
 }
 

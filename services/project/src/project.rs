@@ -42,10 +42,7 @@ pub struct Project {
 impl Project {
     /// Its place in lists.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            time: self.created_at,
-            id: self.id.0,
-        }
+        Cursor { time: self.created_at, id: self.id.0 }
     }
 }
 
@@ -78,9 +75,6 @@ pub struct ApiKey {
 impl ApiKey {
     /// Its place in lists.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            time: self.created_at,
-            id: self.id.0,
-        }
+        Cursor { time: self.created_at, id: self.id.0 }
     }
 }

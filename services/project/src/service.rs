@@ -32,11 +32,7 @@ pub struct Service {
 impl Service {
     /// The service on `store`, by the time of `clock`.
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self {
-            access: Access::new(store.pool().clone()),
-            store,
-            clock,
-        }
+        Self { access: Access::new(store.pool().clone()), store, clock }
     }
 }
 
@@ -50,17 +46,9 @@ impl ProjectService for Service {
         let name = Name::parse("name", &request.name)?;
         let slug = Slug::parse_or_derive("slug", &request.slug, &name)?;
         let created_at = self.clock.now();
-        let new = NewProject {
-            id: ProjectId::new(),
-            org_id: caller.org_id,
-            name,
-            slug,
-            created_at,
-        };
+        let new = NewProject { id: ProjectId::new(), org_id: caller.org_id, name, slug, created_at };
         let project = self.store.create(new).await?;
-        Ok(Response::new(proto::CreateProjectResponse {
-            project: Some(project.into()),
-        }))
+        Ok(Response::new(proto::CreateProjectResponse { project: Some(project.into()) }))
     }
 
     async fn get_project(
@@ -68,13 +56,8 @@ impl ProjectService for Service {
         request: Request<proto::GetProjectRequest>,
     ) -> Result<Response<proto::GetProjectResponse>, Status> {
         let (_, request) = self.access.role(request).await?;
-        let project = self
-            .store
-            .get(ProjectId::parse("project_id", &request.project_id)?)
-            .await?;
-        Ok(Response::new(proto::GetProjectResponse {
-            project: Some(project.into()),
-        }))
+        let project = self.store.get(ProjectId::parse("project_id", &request.project_id)?).await?;
+        Ok(Response::new(proto::GetProjectResponse { project: Some(project.into()) }))
     }
 
     async fn list_projects(
@@ -87,10 +70,7 @@ impl ProjectService for Service {
         let mut projects = self.store.list(caller.org_id, &page).await?;
         let next_page_token = page.finish(&mut projects, Project::cursor);
         let projects = projects.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ListProjectsResponse {
-            projects,
-            next_page_token,
-        }))
+        Ok(Response::new(proto::ListProjectsResponse { projects, next_page_token }))
     }
 
     async fn update_project(
@@ -100,26 +80,16 @@ impl ProjectService for Service {
         let (_, request) = self.access.role(request).await?;
         let id = ProjectId::parse("project_id", &request.project_id)?;
         let change = ProjectChange {
-            name: request
-                .name
-                .as_deref()
-                .map(|name| Name::parse("name", name))
-                .transpose()?,
-            slug: request
-                .slug
-                .as_deref()
-                .map(|slug| Slug::parse("slug", slug))
-                .transpose()?,
+            name: request.name.as_deref().map(|name| Name::parse("name", name)).transpose()?,
+            slug: request.slug.as_deref().map(|slug| Slug::parse("slug", slug)).transpose()?,
         };
         if change.name.is_none() && change.slug.is_none() {
             return Err(
-                Violation::new("name", "is not set, and neither is slug: nothing would change").into(),
+                Violation::new("name", "is not set, and neither is slug: nothing would change").into()
             );
         }
         let project = self.store.update(id, change).await?;
-        Ok(Response::new(proto::UpdateProjectResponse {
-            project: Some(project.into()),
-        }))
+        Ok(Response::new(proto::UpdateProjectResponse { project: Some(project.into()) }))
     }
 
     async fn delete_project(
@@ -139,11 +109,7 @@ impl ProjectService for Service {
     ) -> Result<Response<proto::CreateApiKeyResponse>, Status> {
         let (_, request) = self.access.role(request).await?;
         let project_id = ProjectId::parse("project_id", &request.project_id)?;
-        let name = if request.name.is_empty() {
-            DEFAULT_KEY_NAME
-        } else {
-            &request.name
-        };
+        let name = if request.name.is_empty() { DEFAULT_KEY_NAME } else { &request.name };
         let name = Name::parse("name", name)?;
         let secret = Secret::new_api_key().map_err(ProjectError::from)?;
         let key = ApiKey {
@@ -172,10 +138,7 @@ impl ProjectService for Service {
         let mut keys = self.store.list_keys(project_id, &page).await?;
         let next_page_token = page.finish(&mut keys, ApiKey::cursor);
         let api_keys = keys.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ListApiKeysResponse {
-            api_keys,
-            next_page_token,
-        }))
+        Ok(Response::new(proto::ListApiKeysResponse { api_keys, next_page_token }))
     }
 
     async fn revoke_api_key(
@@ -185,23 +148,16 @@ impl ProjectService for Service {
         let (_, request) = self.access.role(request).await?;
         let id = ApiKeyId::parse("key_id", &request.key_id)?;
         let key = self.store.revoke_key(id, self.clock.now()).await?;
-        Ok(Response::new(proto::RevokeApiKeyResponse {
-            api_key: Some(key.into()),
-        }))
+        Ok(Response::new(proto::RevokeApiKeyResponse { api_key: Some(key.into()) }))
     }
 
     async fn get_project_by_api_key(
         &self,
         request: Request<proto::GetProjectByApiKeyRequest>,
     ) -> Result<Response<proto::GetProjectByApiKeyResponse>, Status> {
-        let project_id = self
-            .access
-            .api_key::<proto::GetProjectByApiKeyRequest>(request.metadata())
-            .await?;
+        let project_id = self.access.api_key::<proto::GetProjectByApiKeyRequest>(request.metadata()).await?;
         let project = self.store.get(project_id).await?;
-        Ok(Response::new(proto::GetProjectByApiKeyResponse {
-            project: Some(project.into()),
-        }))
+        Ok(Response::new(proto::GetProjectByApiKeyResponse { project: Some(project.into()) }))
     }
 }
 

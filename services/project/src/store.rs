@@ -119,11 +119,7 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(DatabaseError::from)?;
-        if done.rows_affected() == 0 {
-            Err(ProjectError::ProjectNotFound(id))
-        } else {
-            Ok(())
-        }
+        if done.rows_affected() == 0 { Err(ProjectError::ProjectNotFound(id)) } else { Ok(()) }
     }
 
     /// Adds an API key, of which only the hash is kept.

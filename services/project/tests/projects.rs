@@ -8,11 +8,7 @@ use mesher_suite::{Suite, error_info, reason, signed, violated_field, with_key};
 use tonic::{Code, Request};
 
 fn create(org_id: &str, name: &str, slug: &str) -> CreateProjectRequest {
-    CreateProjectRequest {
-        org_id: org_id.to_owned(),
-        name: name.to_owned(),
-        slug: slug.to_owned(),
-    }
+    CreateProjectRequest { org_id: org_id.to_owned(), name: name.to_owned(), slug: slug.to_owned() }
 }
 
 #[tokio::test]
@@ -20,64 +16,27 @@ async fn a_project_is_created_changed_and_deleted() {
     let suite = Suite::start().await;
     let org = suite.org().await;
     let mut projects = suite.projects();
-    let created = projects
-        .create_project(signed(&org.owner, create(&org.id, "Web", "")))
-        .await
-        .unwrap();
+    let created = projects.create_project(signed(&org.owner, create(&org.id, "Web", ""))).await.unwrap();
     let project = created.into_inner().project.unwrap();
-    assert_eq!(
-        (project.org_id.as_str(), project.slug.as_str()),
-        (org.id.as_str(), "web")
-    );
+    assert_eq!((project.org_id.as_str(), project.slug.as_str()), (org.id.as_str(), "web"));
     assert!(project.number > 0);
 
     let project_id = project.project_id.clone();
-    let change = UpdateProjectRequest {
-        project_id: project_id.clone(),
-        name: Some("Shop".to_owned()),
-        slug: None,
-    };
-    let changed = projects
-        .update_project(signed(&org.owner, change))
-        .await
-        .unwrap()
-        .into_inner()
-        .project
-        .unwrap();
-    assert_eq!(
-        (changed.name.as_str(), changed.slug.as_str()),
-        ("Shop", "web"),
-        "what is not set stays"
-    );
+    let change =
+        UpdateProjectRequest { project_id: project_id.clone(), name: Some("Shop".to_owned()), slug: None };
+    let changed =
+        projects.update_project(signed(&org.owner, change)).await.unwrap().into_inner().project.unwrap();
+    assert_eq!((changed.name.as_str(), changed.slug.as_str()), ("Shop", "web"), "what is not set stays");
 
-    let get = GetProjectRequest {
-        project_id: project_id.clone(),
-    };
-    let found = projects
-        .get_project(signed(&org.owner, get.clone()))
-        .await
-        .unwrap()
-        .into_inner();
+    let get = GetProjectRequest { project_id: project_id.clone() };
+    let found = projects.get_project(signed(&org.owner, get.clone())).await.unwrap().into_inner();
     assert_eq!(found.project, Some(changed));
 
     let delete = DeleteProjectRequest { project_id };
-    projects
-        .delete_project(signed(&org.owner, delete.clone()))
-        .await
-        .unwrap();
+    projects.delete_project(signed(&org.owner, delete.clone())).await.unwrap();
     let gone = projects.get_project(signed(&org.owner, get)).await.unwrap_err();
-    assert_eq!(
-        (gone.code(), reason(&gone).as_str()),
-        (Code::NotFound, "NOT_FOUND")
-    );
-    assert_eq!(
-        projects
-            .delete_project(signed(&org.owner, delete))
-            .await
-            .unwrap_err()
-            .code(),
-        Code::NotFound
-    );
+    assert_eq!((gone.code(), reason(&gone).as_str()), (Code::NotFound, "NOT_FOUND"));
+    assert_eq!(projects.delete_project(signed(&org.owner, delete)).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]
@@ -86,63 +45,27 @@ async fn slugs_are_unique_in_their_organization_and_numbers_everywhere() {
     let (one, two) = (suite.org().await, suite.org().await);
     let mut numbers = Vec::new();
     for org in [&one, &two] {
-        let created = suite
-            .projects()
-            .create_project(signed(&org.owner, create(&org.id, "Web", "web")))
-            .await;
+        let created =
+            suite.projects().create_project(signed(&org.owner, create(&org.id, "Web", "web"))).await;
         numbers.push(created.unwrap().into_inner().project.unwrap().number);
     }
     assert_ne!(numbers[0], numbers[1]);
-    let taken = suite
-        .projects()
-        .create_project(signed(&one.owner, create(&one.id, "Other", "web")))
-        .await;
+    let taken = suite.projects().create_project(signed(&one.owner, create(&one.id, "Other", "web"))).await;
     let (_, metadata) = error_info(&taken.unwrap_err());
     assert_eq!(metadata["field"], "slug");
 
-    let other = suite
-        .projects()
-        .create_project(signed(&one.owner, create(&one.id, "Other", "other")))
-        .await;
+    let other = suite.projects().create_project(signed(&one.owner, create(&one.id, "Other", "other"))).await;
     let project_id = other.unwrap().into_inner().project.unwrap().project_id;
-    let change = UpdateProjectRequest {
-        project_id,
-        name: None,
-        slug: Some("web".to_owned()),
-    };
-    let taken = suite
-        .projects()
-        .update_project(signed(&one.owner, change))
-        .await
-        .unwrap_err();
+    let change = UpdateProjectRequest { project_id, name: None, slug: Some("web".to_owned()) };
+    let taken = suite.projects().update_project(signed(&one.owner, change)).await.unwrap_err();
     assert_eq!(taken.code(), Code::AlreadyExists);
 
-    let list = ListProjectsRequest {
-        org_id: one.id.clone(),
-        page_size: 1,
-        page_token: String::new(),
-    };
-    let page = suite
-        .projects()
-        .list_projects(signed(&one.owner, list.clone()))
-        .await
-        .unwrap()
-        .into_inner();
+    let list = ListProjectsRequest { org_id: one.id.clone(), page_size: 1, page_token: String::new() };
+    let page = suite.projects().list_projects(signed(&one.owner, list.clone())).await.unwrap().into_inner();
     assert_eq!(page.projects[0].slug, "other");
-    let list = ListProjectsRequest {
-        page_token: page.next_page_token,
-        ..list
-    };
-    let page = suite
-        .projects()
-        .list_projects(signed(&one.owner, list))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (page.projects[0].slug.as_str(), page.next_page_token.as_str()),
-        ("web", "")
-    );
+    let list = ListProjectsRequest { page_token: page.next_page_token, ..list };
+    let page = suite.projects().list_projects(signed(&one.owner, list)).await.unwrap().into_inner();
+    assert_eq!((page.projects[0].slug.as_str(), page.next_page_token.as_str()), ("web", ""));
 }
 
 #[tokio::test]
@@ -151,35 +74,18 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     let project = suite.project().await;
     let owner = &project.org.owner;
     let mut projects = suite.projects();
-    let request = CreateApiKeyRequest {
-        project_id: project.id.clone(),
-        name: "browser".to_owned(),
-    };
-    let created = projects
-        .create_api_key(signed(owner, request))
-        .await
-        .unwrap()
-        .into_inner();
+    let request = CreateApiKeyRequest { project_id: project.id.clone(), name: "browser".to_owned() };
+    let created = projects.create_api_key(signed(owner, request)).await.unwrap().into_inner();
     let (key, secret) = (created.api_key.unwrap(), created.secret);
     assert!(secret.starts_with("mshr_") && secret.len() == 53, "{secret}");
     assert!(secret.starts_with(&key.prefix) && key.prefix.len() < 16);
 
-    let list = ListApiKeysRequest {
-        project_id: project.id.clone(),
-        ..Default::default()
-    };
-    let listed = projects
-        .list_api_keys(signed(owner, list.clone()))
-        .await
-        .unwrap()
-        .into_inner()
-        .api_keys;
+    let list = ListApiKeysRequest { project_id: project.id.clone(), ..Default::default() };
+    let listed = projects.list_api_keys(signed(owner, list.clone())).await.unwrap().into_inner().api_keys;
     assert_eq!(listed, std::slice::from_ref(&key));
     assert!(!format!("{listed:?}").contains(&secret));
-    let stored: Vec<u8> = sqlx::query_scalar("SELECT key_sha256 FROM api_keys")
-        .fetch_one(suite.database.pool())
-        .await
-        .unwrap();
+    let stored: Vec<u8> =
+        sqlx::query_scalar("SELECT key_sha256 FROM api_keys").fetch_one(suite.database.pool()).await.unwrap();
     assert_eq!(stored.len(), 32);
     let plain: i64 =
         sqlx::query_scalar("SELECT count(*) FROM api_keys WHERE api_keys::text LIKE '%' || $1 || '%'")
@@ -191,55 +97,23 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
 
     let holder = |secret: &str| {
         let mut request = Request::new(GetProjectByApiKeyRequest {});
-        request
-            .metadata_mut()
-            .insert("x-mesher-key", secret.parse().unwrap());
+        request.metadata_mut().insert("x-mesher-key", secret.parse().unwrap());
         request
     };
-    let found = projects
-        .get_project_by_api_key(holder(&secret))
-        .await
-        .unwrap()
-        .into_inner()
-        .project
-        .unwrap();
+    let found = projects.get_project_by_api_key(holder(&secret)).await.unwrap().into_inner().project.unwrap();
     assert_eq!(found.project_id, project.id);
 
-    let revoke = RevokeApiKeyRequest {
-        key_id: key.key_id.clone(),
-    };
-    let revoked = projects
-        .revoke_api_key(signed(owner, revoke.clone()))
-        .await
-        .unwrap()
-        .into_inner()
-        .api_key
-        .unwrap();
+    let revoke = RevokeApiKeyRequest { key_id: key.key_id.clone() };
+    let revoked =
+        projects.revoke_api_key(signed(owner, revoke.clone())).await.unwrap().into_inner().api_key.unwrap();
     assert!(revoked.revoke_time.is_some());
-    let again = projects
-        .revoke_api_key(signed(owner, revoke))
-        .await
-        .unwrap()
-        .into_inner()
-        .api_key
-        .unwrap();
+    let again = projects.revoke_api_key(signed(owner, revoke)).await.unwrap().into_inner().api_key.unwrap();
     assert_eq!(again, revoked, "it keeps the time of the first");
-    for wrong in [
-        secret.as_str(),
-        "mshr_",
-        "garbage",
-        &format!("mshr_{}", "0".repeat(48)),
-    ] {
+    for wrong in [secret.as_str(), "mshr_", "garbage", &format!("mshr_{}", "0".repeat(48))] {
         let refused = projects.get_project_by_api_key(holder(wrong)).await.unwrap_err();
-        assert_eq!(
-            (refused.code(), reason(&refused).as_str()),
-            (Code::Unauthenticated, "API_KEY_INVALID")
-        );
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "API_KEY_INVALID"));
     }
-    let missing = projects
-        .get_project_by_api_key(GetProjectByApiKeyRequest {})
-        .await
-        .unwrap_err();
+    let missing = projects.get_project_by_api_key(GetProjectByApiKeyRequest {}).await.unwrap_err();
     assert_eq!(reason(&missing), "CREDENTIALS_MISSING");
 }
 
@@ -247,18 +121,9 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
 async fn a_deleted_project_takes_its_keys_along() {
     let suite = Suite::start().await;
     let key = suite.key().await;
-    let delete = DeleteProjectRequest {
-        project_id: key.project.id.clone(),
-    };
-    suite
-        .projects()
-        .delete_project(signed(&key.project.org.owner, delete))
-        .await
-        .unwrap();
-    let refused = suite
-        .projects()
-        .get_project_by_api_key(with_key(&key, GetProjectByApiKeyRequest {}))
-        .await;
+    let delete = DeleteProjectRequest { project_id: key.project.id.clone() };
+    suite.projects().delete_project(signed(&key.project.org.owner, delete)).await.unwrap();
+    let refused = suite.projects().get_project_by_api_key(with_key(&key, GetProjectByApiKeyRequest {})).await;
     assert_eq!(reason(&refused.unwrap_err()), "API_KEY_INVALID");
 }
 
@@ -268,36 +133,15 @@ async fn bad_input_is_refused_by_the_fields_name() {
     let project = suite.project().await;
     let owner = &project.org.owner;
     let long = "x".repeat(300);
-    for (name, slug, field) in [
-        ("", "", "name"),
-        (long.as_str(), "", "name"),
-        ("A", "a b", "slug"),
-    ] {
+    for (name, slug, field) in [("", "", "name"), (long.as_str(), "", "name"), ("A", "a b", "slug")] {
         let request = create(&project.org.id, name, slug);
-        let refused = suite
-            .projects()
-            .create_project(signed(owner, request))
-            .await
-            .unwrap_err();
+        let refused = suite.projects().create_project(signed(owner, request)).await.unwrap_err();
         assert_eq!(violated_field(&refused), field);
     }
-    let nothing = UpdateProjectRequest {
-        project_id: project.id.clone(),
-        ..Default::default()
-    };
-    let refused = suite
-        .projects()
-        .update_project(signed(owner, nothing))
-        .await
-        .unwrap_err();
+    let nothing = UpdateProjectRequest { project_id: project.id.clone(), ..Default::default() };
+    let refused = suite.projects().update_project(signed(owner, nothing)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
-    let revoke = RevokeApiKeyRequest {
-        key_id: "x".to_owned(),
-    };
-    let refused = suite
-        .projects()
-        .revoke_api_key(signed(owner, revoke))
-        .await
-        .unwrap_err();
+    let revoke = RevokeApiKeyRequest { key_id: "x".to_owned() };
+    let refused = suite.projects().revoke_api_key(signed(owner, revoke)).await.unwrap_err();
     assert_eq!(violated_field(&refused), "key_id");
 }

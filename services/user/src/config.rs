@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, ValueEnum};
-use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig};
+use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration};
 
 /// Mesher's user service.
 #[derive(Clone, Debug, Parser)]
@@ -39,11 +39,15 @@ pub struct UserArgs {
     #[arg(long, env = "MESHER_REGISTRATION", value_enum, default_value_t = Registration::Open)]
     pub registration: Registration,
     /// How long a session lasts.
-    #[arg(long, env = "MESHER_SESSION_LIFETIME", default_value = "7days", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "MESHER_SESSION_LIFETIME", default_value = "7days", value_parser = session_lifetime)]
     pub session_lifetime: Duration,
     /// The most passwords that are hashed at once. Each takes 19 MiB of memory and a core.
     #[arg(long, env = "MESHER_PASSWORD_HASHES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub password_hashes: u16,
+}
+
+fn session_lifetime(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::from_mins(1)..=Duration::from_hours(24 * 365))
 }
 
 /// Whether anyone may register.

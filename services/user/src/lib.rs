@@ -27,9 +27,5 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let hasher = Hasher::new(usize::from(config.users.password_hashes)).await?;
     let service = Service::new(Store::new(pool.clone()), hasher, Clock::system(), &config.users);
-    server
-        .service(UserServiceServer::new(service))
-        .needs_database(&pool)
-        .start()
-        .await
+    server.service(UserServiceServer::new(service)).needs_database(&pool).start().await
 }

@@ -57,10 +57,7 @@ impl Password {
     pub fn parse_attempt(field: &'static str, text: String) -> Result<Self, Violation> {
         let password = Self(Zeroizing::new(text));
         if password.0.chars().nth(MAX_PASSWORD).is_some() {
-            return Err(Violation::new(
-                field,
-                format!("has more than {MAX_PASSWORD} characters"),
-            ));
+            return Err(Violation::new(field, format!("has more than {MAX_PASSWORD} characters")));
         }
         Ok(password)
     }
@@ -96,9 +93,7 @@ impl Hasher {
     /// The PHC string of a password, with a new salt.
     pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
         self.run(move || {
-            let hash = argon2id()
-                .hash_password(password.0.as_bytes())
-                .map_err(PasswordError::Hash)?;
+            let hash = argon2id().hash_password(password.0.as_bytes()).map_err(PasswordError::Hash)?;
             Ok(hash.to_string())
         })
         .await
@@ -126,14 +121,9 @@ impl Hasher {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let place = Arc::clone(&self.waiting)
-            .try_acquire_owned()
-            .map_err(|_| PasswordError::Overloaded)?;
+        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| PasswordError::Overloaded)?;
         // Never closed: it cannot fail.
-        let turn = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(|_| PasswordError::Overloaded)?;
+        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_| PasswordError::Overloaded)?;
         tokio::task::spawn_blocking(move || {
             // Held to the end of the work even when the caller goes away before.
             let _held = (place, turn);
@@ -161,17 +151,8 @@ mod tests {
         let hasher = Hasher::new(1).await.unwrap();
         let hash = hasher.hash(password("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_ne!(
-            hasher.hash(password("correct horse")).await.unwrap(),
-            hash,
-            "the salt is new"
-        );
-        assert!(
-            hasher
-                .verify(password("correct horse"), Some(hash.clone()))
-                .await
-                .unwrap()
-        );
+        assert_ne!(hasher.hash(password("correct horse")).await.unwrap(), hash, "the salt is new");
+        assert!(hasher.verify(password("correct horse"), Some(hash.clone())).await.unwrap());
         assert!(!hasher.verify(password("wrong"), Some(hash)).await.unwrap());
         assert!(!hasher.verify(password("nobody's password"), None).await.unwrap());
     }
@@ -181,10 +162,7 @@ mod tests {
         let hasher = Hasher::new(1).await.unwrap();
         let _running = Arc::clone(&hasher.running).acquire_owned().await.unwrap();
         let waiting = u32::try_from(WAITING_PER_HASH + 1).unwrap();
-        let _waiting = Arc::clone(&hasher.waiting)
-            .acquire_many_owned(waiting)
-            .await
-            .unwrap();
+        let _waiting = Arc::clone(&hasher.waiting).acquire_many_owned(waiting).await.unwrap();
         let refused = hasher.hash(password("correct horse")).await.unwrap_err();
         assert!(matches!(refused, PasswordError::Overloaded));
     }

@@ -64,23 +64,12 @@ impl UserService for Service {
         }
         let email = Email::parse("email", &request.email)?;
         let password = Password::parse_new("password", request.password)?;
-        let name = if request.name.is_empty() {
-            email.local_part()
-        } else {
-            &request.name
-        };
+        let name = if request.name.is_empty() { email.local_part() } else { &request.name };
         let name = Name::parse("name", name)?;
         let hash = self.hasher.hash(password).await.map_err(UserError::from)?;
-        let user = User {
-            id: UserId::new(),
-            email,
-            name,
-            created_at: self.clock.now(),
-        };
+        let user = User { id: UserId::new(), email, name, created_at: self.clock.now() };
         self.store.create(&user, &hash).await?;
-        Ok(Response::new(proto::RegisterResponse {
-            user: Some(user.into()),
-        }))
+        Ok(Response::new(proto::RegisterResponse { user: Some(user.into()) }))
     }
 
     async fn login(
@@ -91,19 +80,12 @@ impl UserService for Service {
         let email = Email::parse("email", &request.email)?;
         let password = Password::parse_attempt("password", request.password)?;
         let (user, hash) = self.store.for_login(&email).await?.unzip();
-        let right = self
-            .hasher
-            .verify(password, hash)
-            .await
-            .map_err(UserError::from)?;
+        let right = self.hasher.verify(password, hash).await.map_err(UserError::from)?;
         let user = user.filter(|_| right).ok_or(UserError::LoginFailed)?;
         let token = Secret::new_session_token().map_err(UserError::from)?;
         let created_at = self.clock.now();
-        let session = Session {
-            user_id: user.id,
-            created_at,
-            expires_at: created_at + self.session_lifetime,
-        };
+        let session =
+            Session { user_id: user.id, created_at, expires_at: created_at + self.session_lifetime };
         self.store.create_session(&session, token.sha256()).await?;
         Ok(Response::new(proto::LoginResponse {
             token: token.expose().to_owned(),
@@ -140,9 +122,7 @@ impl UserService for Service {
         let (caller, request) = self.access.session(request).await?;
         let id = UserId::parse("user_id", &request.user_id)?;
         let user = self.store.get_visible(id, caller.user_id).await?;
-        Ok(Response::new(proto::GetUserResponse {
-            user: Some(user.into()),
-        }))
+        Ok(Response::new(proto::GetUserResponse { user: Some(user.into()) }))
     }
 
     async fn add_member(
@@ -157,13 +137,8 @@ impl UserService for Service {
             None => return Err(Violation::new("user_id", "is missing, and so is email: give one").into()),
         };
         let now = self.clock.now();
-        let member = self
-            .store
-            .add_member(caller.org_id, &candidate, role, caller.role, now)
-            .await?;
-        Ok(Response::new(proto::AddMemberResponse {
-            member: Some(member.into()),
-        }))
+        let member = self.store.add_member(caller.org_id, &candidate, role, caller.role, now).await?;
+        Ok(Response::new(proto::AddMemberResponse { member: Some(member.into()) }))
     }
 
     async fn list_members(
@@ -176,10 +151,7 @@ impl UserService for Service {
         let mut members = self.store.list_members(caller.org_id, &page).await?;
         let next_page_token = page.finish(&mut members, Member::cursor);
         let members = members.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ListMembersResponse {
-            members,
-            next_page_token,
-        }))
+        Ok(Response::new(proto::ListMembersResponse { members, next_page_token }))
     }
 
     async fn update_member(
@@ -189,13 +161,8 @@ impl UserService for Service {
         let (caller, request) = self.access.role(request).await?;
         let user_id = UserId::parse("user_id", &request.user_id)?;
         let role = role(request.role)?;
-        let member = self
-            .store
-            .update_member(caller.org_id, user_id, role, caller.role)
-            .await?;
-        Ok(Response::new(proto::UpdateMemberResponse {
-            member: Some(member.into()),
-        }))
+        let member = self.store.update_member(caller.org_id, user_id, role, caller.role).await?;
+        Ok(Response::new(proto::UpdateMemberResponse { member: Some(member.into()) }))
     }
 
     async fn remove_member(
@@ -204,9 +171,7 @@ impl UserService for Service {
     ) -> Result<Response<proto::RemoveMemberResponse>, Status> {
         let (caller, request) = self.access.role(request).await?;
         let user_id = UserId::parse("user_id", &request.user_id)?;
-        self.store
-            .remove_member(caller.org_id, user_id, caller.role)
-            .await?;
+        self.store.remove_member(caller.org_id, user_id, caller.role).await?;
         Ok(Response::new(proto::RemoveMemberResponse {}))
     }
 }
@@ -217,10 +182,9 @@ fn role(number: i32) -> Result<Role, Violation> {
         Ok(proto::Role::Owner) => Ok(Role::Owner),
         Ok(proto::Role::Admin) => Ok(Role::Admin),
         Ok(proto::Role::Member) => Ok(Role::Member),
-        Ok(proto::Role::Unspecified) => Err(Violation::new(
-            "role",
-            "is missing: give ROLE_OWNER, ROLE_ADMIN or ROLE_MEMBER",
-        )),
+        Ok(proto::Role::Unspecified) => {
+            Err(Violation::new("role", "is missing: give ROLE_OWNER, ROLE_ADMIN or ROLE_MEMBER"))
+        }
         Err(_) => Err(Violation::new(
             "role",
             format!("{number} is no role: give ROLE_OWNER, ROLE_ADMIN or ROLE_MEMBER"),

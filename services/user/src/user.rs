@@ -54,9 +54,6 @@ pub struct Member {
 impl Member {
     /// Its place in lists.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            time: self.created_at,
-            id: self.user_id.0,
-        }
+        Cursor { time: self.created_at, id: self.user_id.0 }
     }
 }

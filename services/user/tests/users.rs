@@ -7,18 +7,11 @@ use mesher_suite::{Suite, error_info, reason, signed, violated_field};
 use tonic::{Code, Request};
 
 fn register(email: &str, password: &str) -> RegisterRequest {
-    RegisterRequest {
-        email: email.to_owned(),
-        password: password.to_owned(),
-        name: String::new(),
-    }
+    RegisterRequest { email: email.to_owned(), password: password.to_owned(), name: String::new() }
 }
 
 fn login(email: &str, password: &str) -> LoginRequest {
-    LoginRequest {
-        email: email.to_owned(),
-        password: password.to_owned(),
-    }
+    LoginRequest { email: email.to_owned(), password: password.to_owned() }
 }
 
 #[tokio::test]
@@ -32,22 +25,11 @@ async fn a_user_registers_signs_in_and_out() {
         .into_inner()
         .user
         .unwrap();
-    assert_eq!(
-        (user.email.as_str(), user.name.as_str()),
-        ("Ada@Example.com", "Ada")
-    );
+    assert_eq!((user.email.as_str(), user.name.as_str()), ("Ada@Example.com", "Ada"));
 
-    let answer = users
-        .login(login("ada@example.COM", "correct horse"))
-        .await
-        .unwrap()
-        .into_inner();
+    let answer = users.login(login("ada@example.COM", "correct horse")).await.unwrap().into_inner();
     assert_eq!(answer.token.len(), 64);
-    assert_eq!(
-        answer.user,
-        Some(user.clone()),
-        "upper and lower case are the same"
-    );
+    assert_eq!(answer.user, Some(user.clone()), "upper and lower case are the same");
     let session = answer.session.unwrap();
     let lifetime = session.expire_time.unwrap().seconds - session.create_time.unwrap().seconds;
     assert_eq!(lifetime, 7 * 24 * 60 * 60);
@@ -57,11 +39,7 @@ async fn a_user_registers_signs_in_and_out() {
         email: user.email.clone(),
         token: answer.token.clone(),
     };
-    let valid = users
-        .validate_session(signed(&me, ValidateSessionRequest {}))
-        .await
-        .unwrap()
-        .into_inner();
+    let valid = users.validate_session(signed(&me, ValidateSessionRequest {})).await.unwrap().into_inner();
     assert_eq!((valid.session, valid.user), (Some(session), Some(user)));
 
     let plain: i64 = sqlx::query_scalar(
@@ -74,14 +52,8 @@ async fn a_user_registers_signs_in_and_out() {
     assert_eq!(plain, 0, "neither the token nor the password is kept in plain");
 
     users.logout(signed(&me, LogoutRequest {})).await.unwrap();
-    let ended = users
-        .validate_session(signed(&me, ValidateSessionRequest {}))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (ended.code(), reason(&ended).as_str()),
-        (Code::Unauthenticated, "SESSION_INVALID")
-    );
+    let ended = users.validate_session(signed(&me, ValidateSessionRequest {})).await.unwrap_err();
+    assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unauthenticated, "SESSION_INVALID"));
 }
 
 #[tokio::test]
@@ -90,11 +62,7 @@ async fn an_expired_session_is_no_session() {
     let user = suite.user().await;
     let expire = "UPDATE sessions SET expires_at = now() - interval '1 second'";
     sqlx::query(expire).execute(suite.database.pool()).await.unwrap();
-    let expired = suite
-        .users()
-        .validate_session(signed(&user, ValidateSessionRequest {}))
-        .await
-        .unwrap_err();
+    let expired = suite.users().validate_session(signed(&user, ValidateSessionRequest {})).await.unwrap_err();
     assert_eq!(reason(&expired), "SESSION_INVALID");
 }
 
@@ -102,22 +70,10 @@ async fn an_expired_session_is_no_session() {
 async fn an_unknown_e_mail_and_a_wrong_password_get_the_same_answer() {
     let suite = Suite::start().await;
     let mut users = suite.users();
-    users
-        .register(register("ada@example.com", "correct horse"))
-        .await
-        .unwrap();
-    let wrong = users
-        .login(login("ada@example.com", "wrong horse"))
-        .await
-        .unwrap_err();
-    let unknown = users
-        .login(login("bob@example.com", "wrong horse"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (wrong.code(), reason(&wrong).as_str()),
-        (Code::Unauthenticated, "LOGIN_FAILED")
-    );
+    users.register(register("ada@example.com", "correct horse")).await.unwrap();
+    let wrong = users.login(login("ada@example.com", "wrong horse")).await.unwrap_err();
+    let unknown = users.login(login("bob@example.com", "wrong horse")).await.unwrap_err();
+    assert_eq!((wrong.code(), reason(&wrong).as_str()), (Code::Unauthenticated, "LOGIN_FAILED"));
     assert_eq!(
         (wrong.code(), wrong.message(), wrong.details()),
         (unknown.code(), unknown.message(), unknown.details())
@@ -127,16 +83,8 @@ async fn an_unknown_e_mail_and_a_wrong_password_get_the_same_answer() {
 #[tokio::test]
 async fn an_e_mail_is_taken_whatever_its_case() {
     let suite = Suite::start().await;
-    suite
-        .users()
-        .register(register("ada@example.com", "correct horse"))
-        .await
-        .unwrap();
-    let taken = suite
-        .users()
-        .register(register("ADA@example.com", "another horse"))
-        .await
-        .unwrap_err();
+    suite.users().register(register("ada@example.com", "correct horse")).await.unwrap();
+    let taken = suite.users().register(register("ADA@example.com", "another horse")).await.unwrap_err();
     assert_eq!(taken.code(), Code::AlreadyExists);
     assert_eq!(error_info(&taken).1["field"], "email");
 }
@@ -152,51 +100,24 @@ async fn bad_input_is_refused_by_the_fields_name() {
         ("ada@example.com", "abc", "password"),
         ("ada@example.com", long.as_str(), "password"),
     ] {
-        let refused = suite
-            .users()
-            .register(register(email, password))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            (refused.code(), violated_field(&refused).as_str()),
-            (Code::InvalidArgument, field)
-        );
+        let refused = suite.users().register(register(email, password)).await.unwrap_err();
+        assert_eq!((refused.code(), violated_field(&refused).as_str()), (Code::InvalidArgument, field));
     }
-    let refused = suite
-        .users()
-        .login(login("ada@example.com", &long))
-        .await
-        .unwrap_err();
+    let refused = suite.users().login(login("ada@example.com", &long)).await.unwrap_err();
     assert_eq!(violated_field(&refused), "password");
     // Beyond the server's limit for a message, no field is looked at.
-    let refused = suite
-        .users()
-        .login(login("ada@example.com", &"x".repeat(10_000_000)))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::InvalidArgument, "TOO_LARGE")
-    );
-    let users: i64 = sqlx::query_scalar("SELECT count(*) FROM users")
-        .fetch_one(suite.database.pool())
-        .await
-        .unwrap();
+    let refused = suite.users().login(login("ada@example.com", &"x".repeat(10_000_000))).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "TOO_LARGE"));
+    let users: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM users").fetch_one(suite.database.pool()).await.unwrap();
     assert_eq!(users, 0, "nothing was stored");
 }
 
 #[tokio::test]
 async fn a_closed_registration_takes_nobody_in() {
     let suite = Suite::start_with(&["--registration", "closed"], &[]).await;
-    let refused = suite
-        .users()
-        .register(register("ada@example.com", "correct horse"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::PermissionDenied, "REGISTRATION_CLOSED")
-    );
+    let refused = suite.users().register(register("ada@example.com", "correct horse")).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "REGISTRATION_CLOSED"));
 }
 
 #[tokio::test]
@@ -204,27 +125,12 @@ async fn users_are_seen_by_themselves_and_by_those_they_share_an_organization_wi
     let suite = Suite::start().await;
     let org = suite.org().await;
     let (member, stranger) = (suite.member(&org, Role::Member).await, suite.user().await);
-    let get = GetUserRequest {
-        user_id: org.owner.id.clone(),
-    };
+    let get = GetUserRequest { user_id: org.owner.id.clone() };
     for viewer in [&org.owner, &member] {
-        let found = suite
-            .users()
-            .get_user(signed(viewer, get.clone()))
-            .await
-            .unwrap()
-            .into_inner();
+        let found = suite.users().get_user(signed(viewer, get.clone())).await.unwrap().into_inner();
         assert_eq!(found.user.unwrap().email, org.owner.email);
     }
-    assert_eq!(
-        suite
-            .users()
-            .get_user(signed(&stranger, get))
-            .await
-            .unwrap_err()
-            .code(),
-        Code::NotFound
-    );
+    assert_eq!(suite.users().get_user(signed(&stranger, get)).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]
@@ -234,9 +140,7 @@ async fn credentials_that_cannot_be_read_are_refused() {
     let call = async |values: &[String]| {
         let mut request = Request::new(ValidateSessionRequest {});
         for value in values {
-            request
-                .metadata_mut()
-                .append("authorization", value.parse().unwrap());
+            request.metadata_mut().append("authorization", value.parse().unwrap());
         }
         reason(&suite.users().validate_session(request).await.unwrap_err())
     };
@@ -244,15 +148,8 @@ async fn credentials_that_cannot_be_read_are_refused() {
     assert_eq!(call(&[]).await, "CREDENTIALS_MISSING");
     assert_eq!(call(&["Basic YTpi".to_owned()]).await, "CREDENTIALS_MISSING");
     assert_eq!(call(std::slice::from_ref(&user.token)).await, "CREDENTIALS_MISSING");
-    assert_eq!(
-        call(&[bearer.clone(), bearer.clone()]).await,
-        "CREDENTIALS_MISSING",
-        "two are one too many"
-    );
+    assert_eq!(call(&[bearer.clone(), bearer.clone()]).await, "CREDENTIALS_MISSING", "two are one too many");
     assert_eq!(call(&["Bearer garbage".to_owned()]).await, "SESSION_INVALID");
-    assert_eq!(
-        call(&[format!("Bearer {}", "0".repeat(64))]).await,
-        "SESSION_INVALID"
-    );
+    assert_eq!(call(&[format!("Bearer {}", "0".repeat(64))]).await, "SESSION_INVALID");
     assert_eq!(call(&[format!("{bearer} ")]).await, "SESSION_INVALID");
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use clap::{Args, Parser};
-use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig};
+use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration};
 
 /// Mesher's writer: takes events in and stores them.
 #[derive(Clone, Debug, Parser)]
@@ -42,7 +42,7 @@ pub struct WriterArgs {
     #[arg(long, env = "MESHER_FLUSH_EVENTS", default_value = "50")]
     pub flush_events: NonZeroUsize,
     /// A project's events are flushed so long after the first was buffered.
-    #[arg(long, env = "MESHER_FLUSH_INTERVAL", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "MESHER_FLUSH_INTERVAL", default_value = "5s", value_parser = flush_interval)]
     pub flush_interval: Duration,
     /// The most events of a project in memory, those being flushed included: past it the oldest are dropped.
     #[arg(long, env = "MESHER_BUFFER_EVENTS", default_value = "500")]
@@ -52,11 +52,11 @@ pub struct WriterArgs {
     pub api_key_cache: Duration,
 }
 
+fn flush_interval(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::from_millis(1)..=Duration::from_hours(1))
+}
+
 /// A revoked key must stop working within 10 seconds.
 fn api_key_cache(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(ttl) if ttl <= Duration::from_secs(10) => Ok(ttl),
-        Ok(_) => Err("a revoked key must stop working within 10 s: give 10s at the most".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+    duration(text, Duration::ZERO..=Duration::from_secs(10))
 }

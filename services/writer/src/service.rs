@@ -44,13 +44,7 @@ impl Service {
     /// The service on `engine`, by the time of `clock`. Its streams end when `shutdown` is cancelled.
     pub fn new(access: Access, engine: Engine, clock: Clock, shutdown: CancellationToken) -> Self {
         let started = timestamp(clock.now());
-        Self {
-            access,
-            engine,
-            clock,
-            started,
-            shutdown,
-        }
+        Self { access, engine, clock, started, shutdown }
     }
 
     /// Admits what there is, and buffers it: a result for each event.
@@ -86,9 +80,7 @@ impl Service {
                     store_result::Outcome::Error(rpc_status(&error.into()))
                 }
             };
-            results.push(proto::StoreResult {
-                outcome: Some(outcome),
-            });
+            results.push(proto::StoreResult { outcome: Some(outcome) });
         }
         if refused > 0 {
             self.engine.refuse(project, refused).await?;
@@ -108,11 +100,7 @@ impl Service {
         let request = request.map_err(status::typed)?;
         let project = self.access.api_key::<proto::StoreStreamRequest>(metadata).await?;
         let results = self.store_all(project, &request.events).await?;
-        Ok(proto::StoreStreamResponse {
-            sequence: request.sequence,
-            results,
-            durability: DURABILITY,
-        })
+        Ok(proto::StoreStreamResponse { sequence: request.sequence, results, durability: DURABILITY })
     }
 }
 
@@ -125,10 +113,7 @@ impl WriterService for Service {
         &self,
         request: Request<proto::StoreRequest>,
     ) -> Result<Response<proto::StoreResponse>, Status> {
-        let project = self
-            .access
-            .api_key::<proto::StoreRequest>(request.metadata())
-            .await?;
+        let project = self.access.api_key::<proto::StoreRequest>(request.metadata()).await?;
         let sent = request.get_ref().payload.as_ref().map(|payload| match payload {
             store_request::Payload::Event(event) => Sent::Struct(event),
             store_request::Payload::Json(json) => Sent::Json(json),
@@ -142,25 +127,16 @@ impl WriterService for Service {
         };
         let event_id = event.id.to_hex();
         self.engine.accept(project, vec![event]).await?;
-        Ok(Response::new(proto::StoreResponse {
-            event_id,
-            durability: DURABILITY,
-        }))
+        Ok(Response::new(proto::StoreResponse { event_id, durability: DURABILITY }))
     }
 
     async fn store_batch(
         &self,
         request: Request<proto::StoreBatchRequest>,
     ) -> Result<Response<proto::StoreBatchResponse>, Status> {
-        let project = self
-            .access
-            .api_key::<proto::StoreBatchRequest>(request.metadata())
-            .await?;
+        let project = self.access.api_key::<proto::StoreBatchRequest>(request.metadata()).await?;
         let results = self.store_all(project, &request.get_ref().events).await?;
-        Ok(Response::new(proto::StoreBatchResponse {
-            results,
-            durability: DURABILITY,
-        }))
+        Ok(Response::new(proto::StoreBatchResponse { results, durability: DURABILITY }))
     }
 
     type StoreStreamStream = Pin<Box<dyn Stream<Item = Result<proto::StoreStreamResponse, Status>> + Send>>;
@@ -169,9 +145,7 @@ impl WriterService for Service {
         &self,
         request: Request<Streaming<proto::StoreStreamRequest>>,
     ) -> Result<Response<Self::StoreStreamStream>, Status> {
-        self.access
-            .api_key::<proto::StoreStreamRequest>(request.metadata())
-            .await?;
+        self.access.api_key::<proto::StoreStreamRequest>(request.metadata()).await?;
         let (metadata, _, requests) = request.into_parts();
         let service = self.clone();
         // An error ends the stream; so does the shutdown, between two requests.
@@ -199,9 +173,7 @@ impl WriterService for Service {
         let (_, request) = self.access.role(request).await?;
         let project = ProjectId::parse("project_id", &request.project_id)?;
         let stored = self.engine.flush(project).await?;
-        Ok(Response::new(proto::FlushResponse {
-            stored_count: signed(stored),
-        }))
+        Ok(Response::new(proto::FlushResponse { stored_count: signed(stored) }))
     }
 
     async fn get_writer_stats(
@@ -211,9 +183,7 @@ impl WriterService for Service {
         let (_, request) = self.access.role(request).await?;
         let project = ProjectId::parse("project_id", &request.project_id)?;
         let account = self.engine.account(project).await?;
-        Ok(Response::new(proto::GetWriterStatsResponse {
-            stats: Some(stats(&account, self.started)),
-        }))
+        Ok(Response::new(proto::GetWriterStatsResponse { stats: Some(stats(&account, self.started)) }))
     }
 }
 

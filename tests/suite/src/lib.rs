@@ -3,10 +3,7 @@
 //!
 //! These helpers panic where a test could do nothing but fail.
 
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "a test is what calls them, and a panic is how it fails"
-)]
+#![expect(clippy::missing_panics_doc, reason = "a test is what calls them, and a panic is how it fails")]
 
 mod people;
 mod status;
@@ -106,32 +103,19 @@ impl Suite {
 
     /// Stops the writer in order, as SIGTERM does.
     pub async fn stop_writer(self) -> TestDatabase {
-        self.writer
-            .shutdown()
-            .await
-            .unwrap_or_else(|error| panic!("the writer did not stop: {error:#}"));
+        self.writer.shutdown().await.unwrap_or_else(|error| panic!("the writer did not stop: {error:#}"));
         self.database
     }
 }
 
 /// The configuration that a binary has by its command line, on free ports.
 fn config<C: Parser>(name: &str, url: &str, flags: &[&str]) -> C {
-    let args = [
-        name,
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--database-url",
-        url,
-    ];
+    let args = [name, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--database-url", url];
     C::try_parse_from(args.iter().chain(flags)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn channel(service: &Handle) -> Channel {
-    let Some(address) = service.address("grpc") else {
-        panic!("{} has no gRPC address", service.name())
-    };
+    let Some(address) = service.address("grpc") else { panic!("{} has no gRPC address", service.name()) };
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     endpoint.unwrap_or_else(|error| panic!("{error}")).connect_lazy()
 }

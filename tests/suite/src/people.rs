@@ -56,38 +56,19 @@ impl Suite {
     pub async fn user(&self) -> User {
         let email = format!("user{}@example.com", next());
         let password = "correct horse".to_owned();
-        let register = RegisterRequest {
-            email: email.clone(),
-            password: password.clone(),
-            name: String::new(),
-        };
+        let register =
+            RegisterRequest { email: email.clone(), password: password.clone(), name: String::new() };
         let user = ok(self.users().register(register).await).user;
-        let login = ok(self
-            .users()
-            .login(LoginRequest {
-                email: email.clone(),
-                password,
-            })
-            .await);
-        User {
-            id: user.map(|user| user.user_id).unwrap_or_default(),
-            email,
-            token: login.token,
-        }
+        let login = ok(self.users().login(LoginRequest { email: email.clone(), password }).await);
+        User { id: user.map(|user| user.user_id).unwrap_or_default(), email, token: login.token }
     }
 
     /// Creates an organization of a new user.
     pub async fn org(&self) -> Org {
         let owner = self.user().await;
-        let request = CreateOrgRequest {
-            name: "Org".to_owned(),
-            slug: format!("org-{}", next()),
-        };
+        let request = CreateOrgRequest { name: "Org".to_owned(), slug: format!("org-{}", next()) };
         let org = ok(self.orgs().create_org(signed(&owner, request)).await).org;
-        Org {
-            id: org.map(|org| org.org_id).unwrap_or_default(),
-            owner,
-        }
+        Org { id: org.map(|org| org.org_id).unwrap_or_default(), owner }
     }
 
     /// Adds a new user to an organization.
@@ -111,28 +92,15 @@ impl Suite {
             slug: format!("project-{}", next()),
         };
         let project = ok(self.projects().create_project(signed(&org.owner, request)).await).project;
-        Project {
-            id: project.map(|project| project.project_id).unwrap_or_default(),
-            org,
-        }
+        Project { id: project.map(|project| project.project_id).unwrap_or_default(), org }
     }
 
     /// Creates an API key of a project.
     pub async fn key_of(&self, project: &Project) -> Key {
-        let request = CreateApiKeyRequest {
-            project_id: project.id.clone(),
-            name: String::new(),
-        };
-        let created = ok(self
-            .projects()
-            .create_api_key(signed(&project.org.owner, request))
-            .await);
+        let request = CreateApiKeyRequest { project_id: project.id.clone(), name: String::new() };
+        let created = ok(self.projects().create_api_key(signed(&project.org.owner, request)).await);
         let id = created.api_key.map(|key| key.key_id).unwrap_or_default();
-        Key {
-            id,
-            secret: created.secret,
-            project: project.clone(),
-        }
+        Key { id, secret: created.secret, project: project.clone() }
     }
 
     /// Creates an API key of a new project.
@@ -146,9 +114,7 @@ impl Suite {
 pub fn signed<T>(user: &User, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value = format!("Bearer {}", user.token).parse();
-    request
-        .metadata_mut()
-        .insert("authorization", value.unwrap_or_else(|error| panic!("{error}")));
+    request.metadata_mut().insert("authorization", value.unwrap_or_else(|error| panic!("{error}")));
     request
 }
 
@@ -156,9 +122,7 @@ pub fn signed<T>(user: &User, message: T) -> Request<T> {
 pub fn with_key<T>(key: &Key, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value = key.secret.parse();
-    request
-        .metadata_mut()
-        .insert("x-mesher-key", value.unwrap_or_else(|error| panic!("{error}")));
+    request.metadata_mut().insert("x-mesher-key", value.unwrap_or_else(|error| panic!("{error}")));
     request
 }
 

@@ -23,10 +23,7 @@ pub fn error_info(status: &Status) -> (String, HashMap<String, String>) {
 
 /// The field that an error says was wrong.
 pub fn violated_field(status: &Status) -> String {
-    match status
-        .get_details_bad_request()
-        .map(|details| details.field_violations)
-    {
+    match status.get_details_bad_request().map(|details| details.field_violations) {
         Some(violations) if violations.len() == 1 => violations[0].field.clone(),
         other => panic!("{status:?} names not one field: {other:?}"),
     }

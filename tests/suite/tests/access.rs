@@ -21,35 +21,21 @@ struct Access {
 }
 
 fn access(method: &MethodDescriptor) -> Access {
-    let extension = mesher_proto::descriptor_pool()
-        .get_extension_by_name("mesher.access.v1.access")
-        .unwrap();
+    let extension = mesher_proto::descriptor_pool().get_extension_by_name("mesher.access.v1.access").unwrap();
     let options = method.options();
     let option = options.get_extension(&extension);
     let option = option.as_message().unwrap();
-    let number = option
-        .get_field_by_name("caller")
-        .unwrap()
-        .as_enum_number()
-        .unwrap();
-    let callers = mesher_proto::descriptor_pool()
-        .get_enum_by_name("mesher.access.v1.Caller")
-        .unwrap();
+    let number = option.get_field_by_name("caller").unwrap().as_enum_number().unwrap();
+    let callers = mesher_proto::descriptor_pool().get_enum_by_name("mesher.access.v1.Caller").unwrap();
     let caller = callers.get_value(number).unwrap().name().to_owned();
-    let resource = option
-        .get_field_by_name("resource")
-        .unwrap()
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let resource = option.get_field_by_name("resource").unwrap().as_str().unwrap().to_owned();
     Access { caller, resource }
 }
 
 fn methods() -> Vec<MethodDescriptor> {
     let services = mesher_proto::descriptor_pool().services();
     let ours = services.filter(|service| service.full_name().starts_with("mesher."));
-    ours.flat_map(|service| service.methods().collect::<Vec<_>>())
-        .collect()
+    ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
 /// A project with a key, and people in every role of its organization.
@@ -66,11 +52,7 @@ impl World {
         let key = suite.key().await;
         let org = &key.project.org;
         let logged_out = suite.member(org, Role::Owner).await;
-        suite
-            .users()
-            .logout(signed(&logged_out, LogoutRequest {}))
-            .await
-            .unwrap();
+        suite.users().logout(signed(&logged_out, LogoutRequest {})).await.unwrap();
         Self {
             member: suite.member(org, Role::Member).await,
             admin: suite.member(org, Role::Admin).await,
@@ -105,9 +87,7 @@ async fn call(
     let service = method.parent_service();
     let mut client = tonic::client::Grpc::new(suite.channel_of(service.package_name()));
     client.ready().await.unwrap();
-    let path = format!("/{}/{}", service.full_name(), method.name())
-        .parse()
-        .unwrap();
+    let path = format!("/{}/{}", service.full_name(), method.name()).parse().unwrap();
     let mut request = Request::new(tokio_stream::once(body));
     for (name, value) in credentials {
         request.metadata_mut().append(*name, value.parse().unwrap());
@@ -137,22 +117,11 @@ async fn allowed(
     credentials: &[(&'static str, &str)],
 ) {
     if let Err(status) = call(suite, method, body.clone(), credentials).await {
-        let refused = matches!(
-            status.code(),
-            Code::Unauthenticated | Code::PermissionDenied | Code::NotFound
-        );
+        let refused =
+            matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied | Code::NotFound);
         let sign_in = status.code() == Code::Unauthenticated && reason(&status) == "LOGIN_FAILED";
-        assert!(
-            !refused || sign_in,
-            "{} refuses {credentials:?}: {status:?}",
-            method.full_name()
-        );
-        assert_ne!(
-            status.code(),
-            Code::Internal,
-            "{}: {status:?}",
-            method.full_name()
-        );
+        assert!(!refused || sign_in, "{} refuses {credentials:?}: {status:?}", method.full_name());
+        assert_ne!(status.code(), Code::Internal, "{}: {status:?}", method.full_name());
     }
 }
 
@@ -170,10 +139,8 @@ async fn every_rpc_refuses_whoever_is_less_than_its_option_says() {
         let body = world.request(&method, &access);
         let of = |user: &User| bearer(user);
         let session = [("authorization", of(&world.stranger))];
-        let session: Vec<(&str, &str)> = session
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let session: Vec<(&str, &str)> =
+            session.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let key = [("x-mesher-key", world.key.secret.as_str())];
         match access.caller.as_str() {
             "CALLER_ANYONE" => {}
@@ -197,10 +164,7 @@ async fn every_rpc_refuses_whoever_is_less_than_its_option_says() {
                     (&[][..], "CREDENTIALS_MISSING"),
                     (&key, "CREDENTIALS_MISSING"),
                     (&[("authorization", garbage.as_str())], "SESSION_INVALID"),
-                    (
-                        &[("authorization", bearer(&world.logged_out).as_str())],
-                        "SESSION_INVALID",
-                    ),
+                    (&[("authorization", bearer(&world.logged_out).as_str())], "SESSION_INVALID"),
                 ] {
                     let refused = refusal(&suite, &method, &body, credentials).await;
                     assert_eq!(

@@ -62,9 +62,7 @@ struct Request {
 
 static REQUESTS: LazyLock<mpsc::UnboundedSender<Request>> = LazyLock::new(|| {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let spawned = thread::Builder::new()
-        .name("test-postgres".to_owned())
-        .spawn(move || serve(receiver));
+    let spawned = thread::Builder::new().name("test-postgres".to_owned()).spawn(move || serve(receiver));
     if let Err(error) = spawned {
         panic!("cannot start the thread of the test database server: {error}");
     }
@@ -85,10 +83,7 @@ fn serve(mut requests: mpsc::UnboundedReceiver<Request>) {
         let mut server = Server::start().await;
         while let Some(request) = requests.recv().await {
             let result = match &mut server {
-                Ok(server) => server
-                    .create(request.schema)
-                    .await
-                    .map_err(|error| error.to_string()),
+                Ok(server) => server.create(request.schema).await.map_err(|error| error.to_string()),
                 Err(error) => Err(error.clone()),
             };
             // A test that was cancelled meanwhile does not want it any more.
@@ -111,14 +106,8 @@ struct Server {
 impl Server {
     async fn start() -> Result<Self, String> {
         let scratch = ScratchDir::new_in_memory();
-        let explicit = env::var_os("MESHER_POSTGRES_BIN")
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from);
-        let search = Search {
-            explicit,
-            cache_dir: cache_dir(),
-            data_dir: None,
-        };
+        let explicit = env::var_os("MESHER_POSTGRES_BIN").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let search = Search { explicit, cache_dir: cache_dir(), data_dir: None };
         let binaries = locate(&search).await.map_err(|error| error.to_string())?;
         let mut options = Options::new(binaries, scratch.join("postgres"));
         for (name, value) in SETTINGS {
@@ -128,15 +117,9 @@ impl Server {
         if !postgres.socket_dir().starts_with(scratch.path()) {
             watchdog::guard_dir(postgres.socket_dir());
         }
-        let connection = prepare(&postgres)
-            .await
-            .map_err(|error| format!("the template database: {error}"))?;
-        Ok(Self {
-            postgres,
-            connection,
-            created: 0,
-            _scratch: scratch,
-        })
+        let connection =
+            prepare(&postgres).await.map_err(|error| format!("the template database: {error}"))?;
+        Ok(Self { postgres, connection, created: 0, _scratch: scratch })
     }
 
     async fn create(&mut self, schema: Schema) -> Result<Created, sqlx::Error> {
@@ -150,10 +133,7 @@ impl Server {
         let sql = format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY");
         let deadline = Instant::now() + TEMPLATE_LIMIT;
         loop {
-            match sqlx::query(AssertSqlSafe(sql.clone()))
-                .execute(&mut self.connection)
-                .await
-            {
+            match sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut self.connection).await {
                 Err(sqlx::Error::Database(error))
                     if error.code().as_deref() == Some(OBJECT_IN_USE) && Instant::now() < deadline =>
                 {
@@ -174,9 +154,7 @@ impl Server {
 /// Migrates the template once, and closes it to connections: a template in use cannot be copied.
 async fn prepare(postgres: &Postgres) -> Result<PgConnection, Box<dyn std::error::Error>> {
     let mut connection = PgConnection::connect_with(&postgres.connect_options()).await?;
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}")))
-        .execute(&mut connection)
-        .await?;
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).execute(&mut connection).await?;
     mesher_migrations::migrate(&postgres.connect_options().database(TEMPLATE)).await?;
     let close = format!("ALTER DATABASE {TEMPLATE} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true");
     sqlx::query(AssertSqlSafe(close)).execute(&mut connection).await?;
@@ -189,11 +167,6 @@ fn cache_dir() -> PathBuf {
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/cache/mesher");
     }
-    let built = env::current_exe()
-        .ok()
-        .and_then(|path| path.ancestors().nth(3).map(Path::to_path_buf));
-    built
-        .unwrap_or_else(env::temp_dir)
-        .join("tools")
-        .join("postgresql")
+    let built = env::current_exe().ok().and_then(|path| path.ancestors().nth(3).map(Path::to_path_buf));
+    built.unwrap_or_else(env::temp_dir).join("tools").join("postgresql")
 }

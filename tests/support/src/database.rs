@@ -43,15 +43,8 @@ impl TestDatabase {
         let created = cluster::create(schema).await;
         let Created { connect, url, name } =
             created.unwrap_or_else(|error| panic!("no database for this test: {error}"));
-        let pool = PgPoolOptions::new()
-            .max_connections(POOL_CONNECTIONS)
-            .connect_lazy_with(connect.clone());
-        Self {
-            name,
-            url,
-            connect,
-            pool,
-        }
+        let pool = PgPoolOptions::new().max_connections(POOL_CONNECTIONS).connect_lazy_with(connect.clone());
+        Self { name, url, connect, pool }
     }
 
     /// Its name.

@@ -12,10 +12,7 @@ pub trait Condition {
     type Value;
 
     /// The value, or what there was instead.
-    #[expect(
-        clippy::missing_errors_doc,
-        reason = "the error is the condition that is not fulfilled yet"
-    )]
+    #[expect(clippy::missing_errors_doc, reason = "the error is the condition that is not fulfilled yet")]
     fn fulfilled(self) -> Result<Self::Value, String>;
 }
 
@@ -58,10 +55,7 @@ pub async fn eventually<C: Condition>(
     let deadline = Instant::now() + timeout;
     let mut last = "none yet".to_owned();
     loop {
-        match tokio::time::timeout_at(deadline, condition())
-            .await
-            .map(Condition::fulfilled)
-        {
+        match tokio::time::timeout_at(deadline, condition()).await.map(Condition::fulfilled) {
             Ok(Ok(value)) => return value,
             Ok(Err(answer)) => last = answer,
             Err(_) => {}

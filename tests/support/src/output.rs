@@ -41,13 +41,11 @@ impl Output {
     pub(crate) fn capture(&self, stream: impl Read + Send + 'static) {
         self.kept().open += 1;
         let output = self.clone();
-        let spawned = thread::Builder::new()
-            .name("test-output".to_owned())
-            .spawn(move || {
-                output.read(stream);
-                output.kept().open -= 1;
-                output.shared.changes.send_modify(|changes| *changes += 1);
-            });
+        let spawned = thread::Builder::new().name("test-output".to_owned()).spawn(move || {
+            output.read(stream);
+            output.kept().open -= 1;
+            output.shared.changes.send_modify(|changes| *changes += 1);
+        });
         if let Err(error) = spawned {
             panic!("cannot start a thread to read a process's output: {error}");
         }
@@ -57,11 +55,7 @@ impl Output {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
         while let Ok(1..) = stream.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
-            self.keep(
-                String::from_utf8_lossy(&line)
-                    .trim_end_matches(['\r', '\n'])
-                    .to_owned(),
-            );
+            self.keep(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
             line.clear();
         }
     }

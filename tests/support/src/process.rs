@@ -58,13 +58,8 @@ impl Process {
     /// # Panics
     /// If it cannot be run.
     pub fn run(name: &str, mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot run {name}: {error}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {name}: {error}"));
         watchdog::guard_process(child.id());
         let output = Output::default();
         if let Some(stdout) = child.stdout.take() {
@@ -73,11 +68,7 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             output.capture(stderr);
         }
-        Self {
-            name: name.to_owned(),
-            child,
-            output,
-        }
+        Self { name: name.to_owned(), child, output }
     }
 
     /// Its process id.
@@ -96,9 +87,7 @@ impl Process {
     /// If it ends before, or takes longer; shows what it wrote.
     pub async fn ready(&mut self) -> BTreeMap<String, SocketAddr> {
         let start = format!("{} ready ", self.name);
-        let line = self
-            .wait_for_line(|line| line.starts_with(&start), READY_LIMIT)
-            .await;
+        let line = self.wait_for_line(|line| line.starts_with(&start), READY_LIMIT).await;
         parse_addresses(&line[start.len()..]).unwrap_or_else(|| panic!("no addresses in `{line}`"))
     }
 
@@ -116,11 +105,7 @@ impl Process {
                 return line;
             }
             let (name, written) = (&self.name, || self.output.text());
-            assert!(
-                !closed,
-                "{name} ended before it wrote the line waited for. It wrote:\n{}",
-                written()
-            );
+            assert!(!closed, "{name} ended before it wrote the line waited for. It wrote:\n{}", written());
             let in_time = timeout_at(deadline, changes.changed()).await;
             assert!(
                 in_time.is_ok(),
@@ -195,10 +180,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the test harness shows it below the panic's message"
-    )]
+    #[expect(clippy::print_stderr, reason = "the test harness shows it below the panic's message")]
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -219,10 +201,7 @@ fn binary(name: &str) -> PathBuf {
 /// Reads `grpc=127.0.0.1:40001 admin=127.0.0.1:40002`.
 fn parse_addresses(text: &str) -> Option<BTreeMap<String, SocketAddr>> {
     text.split_whitespace()
-        .map(|pair| {
-            pair.split_once('=')
-                .and_then(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
-        })
+        .map(|pair| pair.split_once('=').and_then(|(key, value)| Some((key.to_owned(), value.parse().ok()?))))
         .collect()
 }
 

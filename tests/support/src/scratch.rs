@@ -33,10 +33,7 @@ impl ScratchDir {
     ///
     /// # Panics
     /// If it cannot be made.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default value that is a new directory would surprise"
-    )]
+    #[expect(clippy::new_without_default, reason = "a default value that is a new directory would surprise")]
     pub fn new() -> Self {
         Self::new_in(&env::temp_dir())
     }
@@ -44,11 +41,7 @@ impl ScratchDir {
     /// Makes the directory in memory where there is plenty of it: a copy of a database is some 900
     /// files, which are made ten times as fast there.
     pub(crate) fn new_in_memory() -> Self {
-        if has_memory() {
-            Self::new_in(Path::new(IN_MEMORY))
-        } else {
-            Self::new()
-        }
+        if has_memory() { Self::new_in(Path::new(IN_MEMORY)) } else { Self::new() }
     }
 
     fn new_in(parent: &Path) -> Self {

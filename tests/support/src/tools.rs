@@ -28,10 +28,7 @@ pub fn tool(name: &str, not_tested: &str) -> Option<PathBuf> {
 
 fn places() -> impl Iterator<Item = PathBuf> {
     let executable = env::current_exe().unwrap_or_default();
-    let built: Vec<PathBuf> = executable
-        .ancestors()
-        .map(|dir| dir.join("tools").join("bin"))
-        .collect();
+    let built: Vec<PathBuf> = executable.ancestors().map(|dir| dir.join("tools").join("bin")).collect();
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path: Vec<PathBuf> = env::split_paths(&path).collect();
     built.into_iter().chain(on_path)

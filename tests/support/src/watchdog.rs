@@ -35,11 +35,7 @@ pub(crate) fn forget_process(id: u32) {
 /// Removes a directory now.
 pub(crate) fn remove(dir: &Path) {
     let script = concat!(include_str!("remove.sh"), "remove \"$1\"");
-    let removed = Command::new("sh")
-        .args(["-c", script, "sh"])
-        .arg(dir)
-        .stdin(Stdio::null())
-        .status();
+    let removed = Command::new("sh").args(["-c", script, "sh"]).arg(dir).stdin(Stdio::null()).status();
     if let Err(error) = removed {
         panic!("cannot run `sh` to remove {}: {error}", dir.display());
     }
@@ -47,10 +43,7 @@ pub(crate) fn remove(dir: &Path) {
 
 fn tell(what: &str, which: impl std::fmt::Display) {
     let mut watchdog = WATCHDOG.lock().unwrap_or_else(PoisonError::into_inner);
-    let told = watchdog
-        .stdin
-        .as_mut()
-        .map(|pipe| writeln!(pipe, "{what} {which}"));
+    let told = watchdog.stdin.as_mut().map(|pipe| writeln!(pipe, "{what} {which}"));
     assert!(matches!(told, Some(Ok(()))), "the watchdog is gone: {told:?}");
 }
 

@@ -29,19 +29,13 @@ async fn a_process_that_uses_everything() {
         return;
     }
     let database = TestDatabase::new().await;
-    let cluster: String = sqlx::query_scalar("SHOW data_directory")
-        .fetch_one(database.pool())
-        .await
-        .unwrap();
+    let cluster: String = sqlx::query_scalar("SHOW data_directory").fetch_one(database.pool()).await.unwrap();
     let server = fs::read_to_string(Path::new(&cluster).join("postmaster.pid")).unwrap();
     let mut sleep = Command::new("sleep");
     sleep.arg("600");
     let sleep = Process::run("sleep", sleep);
     say(&format!("dir {}", scratch.path().display()));
-    say(&format!(
-        "dir {}",
-        Path::new(&cluster).ancestors().nth(2).unwrap().display()
-    ));
+    say(&format!("dir {}", Path::new(&cluster).ancestors().nth(2).unwrap().display()));
     say(&format!("process {}", server.lines().next().unwrap()));
     say(&format!("process {}", sleep.id()));
     say("all set");
@@ -70,9 +64,7 @@ fn start_in(ending: &str, dir: &ScratchDir) -> Process {
 }
 
 fn run(ending: &str, mut command: Command) -> Process {
-    command
-        .args(["a_process_that_uses_everything", "--exact", "--nocapture"])
-        .env(ENDING, ending);
+    command.args(["a_process_that_uses_everything", "--exact", "--nocapture"]).env(ENDING, ending);
     Process::run("the test process", command)
 }
 
@@ -84,11 +76,7 @@ async fn nothing_is_left(output: &str) {
     eventually("the end of everything", TIMEOUT, async || {
         let left: Vec<_> = dirs.iter().filter(|dir| dir.exists()).collect();
         let alive: Vec<_> = processes.iter().filter(|id| is_alive(**id)).collect();
-        if left.is_empty() && alive.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?} {alive:?}"))
-        }
+        if left.is_empty() && alive.is_empty() { Ok(()) } else { Err(format!("{left:?} {alive:?}")) }
     })
     .await;
 }
@@ -132,19 +120,13 @@ async fn a_test_process_that_is_killed_while_it_starts_leaves_nothing_behind() {
         // What it makes in there is all there is of it.
         let place = ScratchDir::new();
         let mut process = start_in("early", &place);
-        process
-            .wait_for_line(|line| line.starts_with("dir "), TIMEOUT)
-            .await;
+        process.wait_for_line(|line| line.starts_with("dir "), TIMEOUT).await;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         process.kill();
         nothing_is_left(&process.output()).await;
         eventually("the end of everything", TIMEOUT, async || {
             let left: Vec<_> = fs::read_dir(place.path()).unwrap().collect();
-            if left.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{left:?} after {pause} ms"))
-            }
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?} after {pause} ms")) }
         })
         .await;
     }

@@ -65,10 +65,8 @@ async fn a_process_that_writes_more_than_a_pipe_holds_is_not_held_up() {
 #[tokio::test]
 async fn a_dropped_process_is_killed() {
     let scratch = ScratchDir::new();
-    let mut process = shell(&format!(
-        "trap '' TERM; echo up; sleep 1; touch {}",
-        scratch.join("survived").display()
-    ));
+    let mut process =
+        shell(&format!("trap '' TERM; echo up; sleep 1; touch {}", scratch.join("survived").display()));
     process.wait_for_line(|line| line == "up", TIMEOUT).await;
     let id = process.id();
     drop(process);
@@ -105,19 +103,13 @@ async fn a_condition_gives_its_value_once_it_is_fulfilled() {
 #[tokio::test]
 #[should_panic(expected = "the impossible did not happen within 50ms; the last answer: \"not yet\"")]
 async fn a_condition_that_stays_unfulfilled_says_what_it_was() {
-    eventually("the impossible", Duration::from_millis(50), async || {
-        Err::<(), _>("not yet")
-    })
-    .await;
+    eventually("the impossible", Duration::from_millis(50), async || Err::<(), _>("not yet")).await;
 }
 
 #[tokio::test]
 #[should_panic(expected = "an answer did not happen within 50ms; the last answer: none yet")]
 async fn a_condition_that_does_not_answer_is_cut_off() {
-    eventually("an answer", Duration::from_millis(50), async || {
-        std::future::pending::<bool>().await
-    })
-    .await;
+    eventually("an answer", Duration::from_millis(50), async || std::future::pending::<bool>().await).await;
 }
 
 const MISSING_TOOL: &str = "TEST_MISSING_TOOL";

@@ -18,11 +18,7 @@ async fn a_second_start_finds_the_data_of_the_first() {
     add_row(&postgres).await;
     postgres.stop().await.unwrap();
     assert!(!is_alive(pid));
-    assert_eq!(
-        fs::read_dir(data_dir.join("run")).unwrap().count(),
-        0,
-        "the socket is still there"
-    );
+    assert_eq!(fs::read_dir(data_dir.join("run")).unwrap().count(), 0, "the socket is still there");
 
     let postgres = try_start(&data_dir).await.unwrap();
     assert!(has_row(&postgres).await);
@@ -40,9 +36,7 @@ async fn the_password_is_for_its_owner_alone_and_shown_nowhere() {
     assert_eq!(fs::read_to_string(&file).unwrap().trim(), postgres.password());
     assert_eq!(postgres.password().len(), 48);
     assert!(!format!("{postgres:?}").contains(postgres.password()));
-    let without = PgConnectOptions::from_str(&postgres.url())
-        .unwrap()
-        .password("wrong");
+    let without = PgConnectOptions::from_str(&postgres.url()).unwrap().password("wrong");
     assert!(PgConnection::connect_with(&without).await.is_err());
     postgres.stop().await.unwrap();
 }
@@ -52,10 +46,8 @@ async fn the_url_reaches_the_database() {
     let scratch = ScratchDir::new();
     let postgres = try_start(&scratch.join("it's 100% data")).await.unwrap();
     let mut connection = PgConnection::connect(&postgres.url()).await.unwrap();
-    let database: String = sqlx::query_scalar("SELECT current_database()")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()").fetch_one(&mut connection).await.unwrap();
     assert_eq!(database, "mesher");
     connection.close().await.unwrap();
     postgres.stop().await.unwrap();
@@ -79,10 +71,8 @@ async fn text_is_utf8_in_byte_order_with_lower_case_in_every_language() {
 #[tokio::test]
 async fn settings_reach_the_server_and_the_last_one_counts() {
     let scratch = ScratchDir::new();
-    let options = options(&scratch.join("data"))
-        .await
-        .set("max_connections", "20")
-        .set("max_connections", "30");
+    let options =
+        options(&scratch.join("data")).await.set("max_connections", "20").set("max_connections", "30");
     let postgres = start(options).await.unwrap();
     let mut connection = connect(&postgres).await;
     let found: (String, String, String) = sqlx::query_as(
@@ -100,18 +90,11 @@ async fn settings_reach_the_server_and_the_last_one_counts() {
 #[tokio::test]
 async fn a_setting_that_is_none_is_reported_with_the_servers_own_words() {
     let scratch = ScratchDir::new();
-    let error = start(
-        options(&scratch.join("data"))
-            .await
-            .set("shared_buffers", "plenty"),
-    )
-    .await
-    .unwrap_err();
+    let error =
+        start(options(&scratch.join("data")).await.set("shared_buffers", "plenty")).await.unwrap_err();
     assert!(matches!(error, Error::Exited { .. }), "{error}");
     assert!(
-        error
-            .to_string()
-            .contains("invalid value for parameter \"shared_buffers\": \"plenty\""),
+        error.to_string().contains("invalid value for parameter \"shared_buffers\": \"plenty\""),
         "{error}"
     );
 }
@@ -121,28 +104,16 @@ async fn tcp_is_there_when_asked_for_and_a_port_in_use_is_named() {
     let scratch = ScratchDir::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let error = start(options(&scratch.join("data")).await.tcp_port(port))
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains(&format!("port {port} on 127.0.0.1")),
-        "{error}"
-    );
+    let error = start(options(&scratch.join("data")).await.tcp_port(port)).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("port {port} on 127.0.0.1")), "{error}");
     drop(taken);
-    let postgres = start(options(&scratch.join("data")).await.tcp_port(port))
-        .await
-        .unwrap();
+    let postgres = start(options(&scratch.join("data")).await.tcp_port(port)).await.unwrap();
     let tcp = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(port)
         .username("mesher")
         .password(postgres.password());
-    PgConnection::connect_with(&tcp)
-        .await
-        .unwrap()
-        .close()
-        .await
-        .unwrap();
+    PgConnection::connect_with(&tcp).await.unwrap().close().await.unwrap();
     postgres.stop().await.unwrap();
 }
 

@@ -17,13 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 async fn binaries(data_dir: &Path) -> Binaries {
     let explicit = std::env::var_os("MESHER_POSTGRES_BIN").map(Into::into);
     let cache_dir = std::env::temp_dir().join("mesher-test-cache");
-    locate(&Search {
-        explicit,
-        cache_dir,
-        data_dir: Some(data_dir.to_path_buf()),
-    })
-    .await
-    .unwrap()
+    locate(&Search { explicit, cache_dir, data_dir: Some(data_dir.to_path_buf()) }).await.unwrap()
 }
 
 async fn options(data_dir: &Path) -> Options {
@@ -35,31 +29,21 @@ async fn try_start(data_dir: &Path) -> Result<Postgres, Error> {
 }
 
 async fn connect(postgres: &Postgres) -> PgConnection {
-    PgConnection::connect_with(&postgres.connect_options())
-        .await
-        .unwrap()
+    PgConnection::connect_with(&postgres.connect_options()).await.unwrap()
 }
 
 /// Writes a row that [`has_row`] finds.
 async fn add_row(postgres: &Postgres) {
     let mut connection = connect(postgres).await;
-    sqlx::query("CREATE TABLE kept (id int)")
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    sqlx::query("INSERT INTO kept VALUES (1)")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::query("CREATE TABLE kept (id int)").execute(&mut connection).await.unwrap();
+    sqlx::query("INSERT INTO kept VALUES (1)").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
 
 async fn has_row(postgres: &Postgres) -> bool {
     let mut connection = connect(postgres).await;
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM kept")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM kept").fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     count == 1
 }

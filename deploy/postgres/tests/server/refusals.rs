@@ -20,10 +20,7 @@ async fn data_of_another_major_version_is_refused() {
     let options =
         mesher_postgres::Options::new(crate::binaries(Path::new("/nonexistent")).await, scratch.path());
     let error = mesher_postgres::start(options).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::OtherVersion { made_by, .. } if made_by == "14"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::OtherVersion { made_by, .. } if made_by == "14"), "{error}");
     assert!(error.to_string().contains("was made by PostgreSQL 14"), "{error}");
     assert_eq!(fs::read_to_string(version).unwrap(), "14\n");
 }
@@ -33,14 +30,9 @@ async fn a_directory_with_something_else_in_it_is_refused() {
     let scratch = ScratchDir::new();
     fs::write(scratch.join("holiday.jpg"), "photo").unwrap();
     let error = try_start(scratch.path()).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::NotOurs { entry, .. } if entry == "holiday.jpg"),
-        "{error}"
-    );
-    let names: Vec<_> = fs::read_dir(scratch.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    assert!(matches!(&error, Error::NotOurs { entry, .. } if entry == "holiday.jpg"), "{error}");
+    let names: Vec<_> =
+        fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["holiday.jpg"]);
 }
 
@@ -59,10 +51,7 @@ async fn a_file_for_a_data_directory_is_refused() {
     let scratch = ScratchDir::new();
     fs::write(scratch.join("data"), "").unwrap();
     let error = try_start(&scratch.join("data")).await.unwrap_err();
-    assert!(
-        error.to_string().contains(scratch.join("data").to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(scratch.join("data").to_str().unwrap()), "{error}");
 }
 
 #[tokio::test]
@@ -99,10 +88,7 @@ async fn a_directory_that_the_servers_user_cannot_enter_is_named() {
     fs::create_dir_all(closed.join("open")).unwrap();
     fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
     let error = try_start(&closed.join("open/data")).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::Unreachable { dir, .. } if *dir == closed),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Unreachable { dir, .. } if *dir == closed), "{error}");
     assert!(error.to_string().contains("--data-dir"), "{error}");
 }
 
@@ -119,22 +105,13 @@ async fn an_empty_directory_that_is_closed_to_others_is_given_to_the_servers_use
 fn fake_binaries(dir: &Path, version: &str) {
     fs::create_dir_all(dir).unwrap();
     for name in ["postgres", "initdb"] {
-        fs::write(
-            dir.join(name),
-            format!("#!/bin/sh\necho '{name} (PostgreSQL) {version}'\n"),
-        )
-        .unwrap();
+        fs::write(dir.join(name), format!("#!/bin/sh\necho '{name} (PostgreSQL) {version}'\n")).unwrap();
         fs::set_permissions(dir.join(name), Permissions::from_mode(0o755)).unwrap();
     }
 }
 
 async fn locate_in(dir: &Path) -> Result<mesher_postgres::Binaries, Error> {
-    locate(&Search {
-        explicit: Some(dir.to_path_buf()),
-        cache_dir: dir.join("cache"),
-        data_dir: None,
-    })
-    .await
+    locate(&Search { explicit: Some(dir.to_path_buf()), cache_dir: dir.join("cache"), data_dir: None }).await
 }
 
 #[tokio::test]
@@ -142,10 +119,7 @@ async fn a_directory_without_binaries_is_named_with_what_it_lacks() {
     let scratch = ScratchDir::new();
     let error = locate_in(scratch.path()).await.unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains("no `postgres` in") && text.contains(scratch.path().to_str().unwrap()),
-        "{text}"
-    );
+    assert!(text.contains("no `postgres` in") && text.contains(scratch.path().to_str().unwrap()), "{text}");
     fake_binaries(scratch.path(), "17.2");
     fs::remove_file(scratch.join("initdb")).unwrap();
     let error = locate_in(scratch.path()).await.unwrap_err();
@@ -157,15 +131,8 @@ async fn binaries_that_are_too_old_or_broken_are_refused() {
     let scratch = ScratchDir::new();
     fake_binaries(scratch.path(), "14.20 (Debian 14.20-1)");
     let error = locate_in(scratch.path()).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::TooOld { version, .. } if version == "14.20"),
-        "{error}"
-    );
-    fs::write(
-        scratch.join("postgres"),
-        "#!/bin/sh\necho 'libssl.so.3: not found' >&2\nexit 127\n",
-    )
-    .unwrap();
+    assert!(matches!(&error, Error::TooOld { version, .. } if version == "14.20"), "{error}");
+    fs::write(scratch.join("postgres"), "#!/bin/sh\necho 'libssl.so.3: not found' >&2\nexit 127\n").unwrap();
     let error = locate_in(scratch.path()).await.unwrap_err();
     assert!(error.to_string().contains("libssl.so.3: not found"), "{error}");
 }
@@ -181,16 +148,10 @@ async fn links_are_followed_and_the_root_of_an_installation_will_do() {
     );
     fs::create_dir(scratch.join("links")).unwrap();
     for name in ["postgres", "initdb"] {
-        std::os::unix::fs::symlink(
-            scratch.join("pgsql/bin").join(name),
-            scratch.join("links").join(name),
-        )
-        .unwrap();
+        std::os::unix::fs::symlink(scratch.join("pgsql/bin").join(name), scratch.join("links").join(name))
+            .unwrap();
     }
-    assert_eq!(
-        locate_in(&scratch.join("links")).await.unwrap().dir(),
-        scratch.join("pgsql/bin")
-    );
+    assert_eq!(locate_in(&scratch.join("links")).await.unwrap().dir(), scratch.join("pgsql/bin"));
 }
 
 #[tokio::test]
@@ -200,16 +161,6 @@ async fn the_version_that_made_the_data_is_preferred() {
     fake_binaries(&scratch.join("cache/postgresql-99.2.0/bin"), "99.2");
     fs::create_dir_all(scratch.join("data/cluster")).unwrap();
     fs::write(scratch.join("data/cluster/PG_VERSION"), "99\n").unwrap();
-    let search = |data_dir| Search {
-        explicit: None,
-        cache_dir: scratch.join("cache"),
-        data_dir,
-    };
-    assert_eq!(
-        locate(&search(Some(scratch.join("data"))))
-            .await
-            .unwrap()
-            .version(),
-        "99.2"
-    );
+    let search = |data_dir| Search { explicit: None, cache_dir: scratch.join("cache"), data_dir };
+    assert_eq!(locate(&search(Some(scratch.join("data")))).await.unwrap().version(), "99.2");
 }

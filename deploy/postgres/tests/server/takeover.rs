@@ -34,11 +34,7 @@ async fn the_child_process() {
     let postgres = try_start(&data_dir).await.unwrap();
     add_row(&postgres).await;
     // On a line of its own, after what the test harness wrote.
-    let line = format!(
-        "\nserver {} socket {}\n",
-        postgres.pid().unwrap(),
-        postgres.socket_dir().display()
-    );
+    let line = format!("\nserver {} socket {}\n", postgres.pid().unwrap(), postgres.socket_dir().display());
     std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes()).unwrap();
     std::future::pending::<()>().await;
 }
@@ -46,9 +42,7 @@ async fn the_child_process() {
 /// Kills a process that has started a server, and gives the server's process id and the socket's directory.
 async fn leave_server_behind(data_dir: &Path) -> (u32, PathBuf) {
     let mut child = child(data_dir);
-    let line = child
-        .wait_for_line(|line| line.starts_with("server "), TIMEOUT)
-        .await;
+    let line = child.wait_for_line(|line| line.starts_with("server "), TIMEOUT).await;
     let (pid, socket_dir) = line["server ".len()..].split_once(" socket ").unwrap();
     child.kill();
     let pid = pid.parse().unwrap();
@@ -96,11 +90,7 @@ async fn a_pid_file_whose_number_went_to_another_program_does_no_harm() {
     let stranger = Process::run("sleep", command);
     for file in [pid_file, data_dir.join("run/.s.PGSQL.5432.lock")] {
         let text = fs::read_to_string(&file).unwrap();
-        fs::write(
-            &file,
-            text.replacen(&old.to_string(), &stranger.id().to_string(), 1),
-        )
-        .unwrap();
+        fs::write(&file, text.replacen(&old.to_string(), &stranger.id().to_string(), 1)).unwrap();
     }
     let postgres = try_start(&data_dir).await.unwrap();
     assert!(has_row(&postgres).await);
@@ -113,14 +103,9 @@ async fn a_directory_that_another_process_uses_is_refused_and_left_alone() {
     let scratch = ScratchDir::new();
     let data_dir = scratch.join("data");
     let mut child = child(&data_dir);
-    child
-        .wait_for_line(|line| line.starts_with("server "), TIMEOUT)
-        .await;
+    child.wait_for_line(|line| line.starts_with("server "), TIMEOUT).await;
     let error = try_start(&data_dir).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::InUse { owner, .. } if *owner == child.id().to_string()),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::InUse { owner, .. } if *owner == child.id().to_string()), "{error}");
     assert!(error.to_string().contains(data_dir.to_str().unwrap()), "{error}");
     child.kill();
     let postgres = try_start(&data_dir).await.unwrap();
@@ -136,22 +121,14 @@ async fn a_first_start_that_was_cut_off_anywhere_is_followed_by_one_that_works()
         let scratch = ScratchDir::new();
         let data_dir = scratch.join("data");
         let mut child = child(&data_dir);
-        eventually("the start of initdb", TIMEOUT, async || {
-            data_dir.join("password").exists()
-        })
-        .await;
+        eventually("the start of initdb", TIMEOUT, async || data_dir.join("password").exists()).await;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         child.kill();
         let postgres = try_start(&data_dir).await.unwrap();
         connect(&postgres).await;
         postgres.stop().await.unwrap();
-        let names = fs::read_dir(&data_dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        assert_eq!(
-            names.filter(|name| name.starts_with("cluster.new")).count(),
-            0,
-            "after {pause} ms"
-        );
+        let names =
+            fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.starts_with("cluster.new")).count(), 0, "after {pause} ms");
     }
 }

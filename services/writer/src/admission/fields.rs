@@ -43,10 +43,7 @@ pub(super) fn read(event: &Object, now: DateTime<Utc>) -> Result<Fields, Violati
     }
     let exception = exception.unwrap_or_default();
     let sdk = object(event, "sdk")?;
-    let part = |name: &str| {
-        sdk.and_then(|sdk| sdk.get(name))
-            .and_then(|value| scalar(value, MAX_SHORT))
-    };
+    let part = |name: &str| sdk.and_then(|sdk| sdk.get(name)).and_then(|value| scalar(value, MAX_SHORT));
     Ok(Fields {
         occurred_at: timestamp(event, now)?,
         level: level(event)?,
@@ -91,12 +88,9 @@ fn message(event: &Object) -> Result<Option<String>, Violation> {
     for field in ["logentry", "message"] {
         let found = match present(event, field) {
             None => None,
-            Some(Value::Object(entry)) => ["formatted", "message"].iter().find_map(|part| {
-                entry
-                    .get(*part)
-                    .and_then(Value::as_str)
-                    .filter(|text| !text.is_empty())
-            }),
+            Some(Value::Object(entry)) => ["formatted", "message"]
+                .iter()
+                .find_map(|part| entry.get(*part).and_then(Value::as_str).filter(|text| !text.is_empty())),
             Some(Value::String(message)) => Some(message.as_str()),
             Some(other) => return Err(unexpected(field, "a string or an object", other)),
         };
@@ -130,10 +124,7 @@ fn exception(event: &Object) -> Result<Option<Exception>, Violation> {
     };
     Ok(thrown.map(|thrown| {
         let part = |name: &str, limit| thrown.get(name).and_then(|value| scalar(value, limit));
-        Exception {
-            kind: part("type", MAX_SHORT),
-            value: part("value", MAX_TEXT),
-        }
+        Exception { kind: part("type", MAX_SHORT), value: part("value", MAX_TEXT) }
     }))
 }
 
@@ -152,29 +143,18 @@ fn level(event: &Object) -> Result<Level, Violation> {
         "fatal" | "critical" => Ok(Level::Fatal),
         _ => Err(Violation::new(
             "level",
-            format!(
-                "must be fatal, error, warning, info or debug, and is {:?}",
-                text(name, 50)
-            ),
+            format!("must be fatal, error, warning, info or debug, and is {:?}", text(name, 50)),
         )),
     }
 }
 
 /// `timestamp`: RFC 3339, the same without an offset (UTC is meant), or seconds since 1970, with a fraction.
 fn timestamp(event: &Object, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violation> {
-    let wrong = || {
-        Violation::new(
-            "timestamp",
-            "must be an RFC 3339 time or a number of seconds since 1970",
-        )
-    };
+    let wrong = || Violation::new("timestamp", "must be an RFC 3339 time or a number of seconds since 1970");
     let time = match present(event, "timestamp") {
         None => return Ok(now),
         Some(Value::Number(seconds)) => {
-            let micros = seconds
-                .as_f64()
-                .map(|seconds| (seconds * 1e6).round())
-                .ok_or_else(wrong)?;
+            let micros = seconds.as_f64().map(|seconds| (seconds * 1e6).round()).ok_or_else(wrong)?;
             // What an i64 cannot hold saturates, and is then out of range below.
             #[expect(clippy::cast_possible_truncation, reason = "saturates")]
             DateTime::from_timestamp_micros(micros as i64).ok_or_else(wrong)?
@@ -190,11 +170,7 @@ fn timestamp(event: &Object, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violat
     };
     // PostgreSQL's range ends elsewhere than chrono's; no event happened outside of these.
     let years = 1970..=9999;
-    if years.contains(&chrono::Datelike::year(&time)) {
-        Ok(time.trunc_subsecs(6))
-    } else {
-        Err(wrong())
-    }
+    if years.contains(&chrono::Datelike::year(&time)) { Ok(time.trunc_subsecs(6)) } else { Err(wrong()) }
 }
 
 /// `tags`: an object, or a list of pairs, whose values are texts, numbers or booleans. Entries that are neither

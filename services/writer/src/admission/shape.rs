@@ -16,10 +16,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 /// A text that PostgreSQL can store and an index or a list can bear: NULs replaced, at most `limit` characters.
 pub(super) fn text(text: &str, limit: usize) -> String {
-    let cleaned = text
-        .chars()
-        .take(limit)
-        .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c });
+    let cleaned = text.chars().take(limit).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c });
     cleaned.collect()
 }
 
@@ -39,10 +36,7 @@ pub(super) fn without_nul(value: &Value) -> Value {
         Value::String(string) => Value::String(text(string, usize::MAX)),
         Value::Array(items) => items.iter().map(without_nul).collect(),
         Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(name, value)| (text(name, usize::MAX), without_nul(value)))
-                .collect(),
+            fields.iter().map(|(name, value)| (text(name, usize::MAX), without_nul(value))).collect(),
         ),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }

@@ -10,11 +10,7 @@ pub(super) fn to_json(event: &Struct) -> Vec<u8> {
 }
 
 fn object(event: &Struct) -> Map<String, Json> {
-    event
-        .fields
-        .iter()
-        .map(|(name, value)| (name.clone(), json(value)))
-        .collect()
+    event.fields.iter().map(|(name, value)| (name.clone(), json(value))).collect()
 }
 
 fn json(value: &Value) -> Json {

@@ -32,24 +32,14 @@ fn an_event_as_sdks_send_it_is_read_whole() {
     assert!(event.id_given);
     assert_eq!(payload::decompress(&event.payload).unwrap(), json.as_bytes());
     let fields = event.fields;
-    assert_eq!(
-        fields.occurred_at.timestamp_micros(),
-        now().timestamp_micros() + 123_456
-    );
+    assert_eq!(fields.occurred_at.timestamp_micros(), now().timestamp_micros() + 123_456);
     assert_eq!(fields.level, Level::Warning);
     assert_eq!(fields.message.as_deref(), Some("a b"));
-    assert_eq!(
-        fields.exception_type.as_deref(),
-        Some("Outer"),
-        "the last one is the one thrown"
-    );
+    assert_eq!(fields.exception_type.as_deref(), Some("Outer"), "the last one is the one thrown");
     assert_eq!(fields.exception_value.as_deref(), Some("o"));
     assert_eq!(fields.tags, r#"{"a":"x","b":"1","c":"true"}"#);
     assert_eq!(fields.user.as_deref(), Some(r#"{"id":7}"#));
-    assert_eq!(
-        (fields.release.as_deref(), fields.environment.as_deref()),
-        (Some("1.2"), Some("test"))
-    );
+    assert_eq!((fields.release.as_deref(), fields.environment.as_deref()), (Some("1.2"), Some("test")));
     assert_eq!(
         (fields.sdk_name.as_deref(), fields.sdk_version.as_deref()),
         (Some("sentry.python"), Some("2"))
@@ -69,28 +59,18 @@ fn the_least_event_gets_what_it_lacks() {
 fn other_shapes_of_the_same_are_normalised() {
     for (json, expected) in [
         (r#"{"message":"m","tags":[["a",1],["b"],5]}"#, r#"{"a":"1"}"#),
-        (
-            r#"{"message":"m","tags":{"a\u0000b":"x\u0000y"}}"#,
-            "{\"a\u{fffd}b\":\"x\u{fffd}y\"}",
-        ),
+        (r#"{"message":"m","tags":{"a\u0000b":"x\u0000y"}}"#, "{\"a\u{fffd}b\":\"x\u{fffd}y\"}"),
         (r#"{"message":"m","tags":null}"#, "{}"),
     ] {
         assert_eq!(admit_text(json).unwrap().fields.tags, expected);
     }
-    for timestamp in [
-        "1767323045",
-        "1767323045.0",
-        "\"2026-01-02T04:04:05+01:00\"",
-        "\"2026-01-02T03:04:05\"",
-    ] {
+    for timestamp in
+        ["1767323045", "1767323045.0", "\"2026-01-02T04:04:05+01:00\"", "\"2026-01-02T03:04:05\""]
+    {
         let event = admit_text(&format!(r#"{{"message":"m","timestamp":{timestamp}}}"#)).unwrap();
         assert_eq!(event.fields.occurred_at, now(), "{timestamp}");
     }
-    for thrown in [
-        r#"{"type":"T"}"#,
-        r#"[{"type":"T"}]"#,
-        r#"{"values":[{"type":"T"},null]}"#,
-    ] {
+    for thrown in [r#"{"type":"T"}"#, r#"[{"type":"T"}]"#, r#"{"values":[{"type":"T"},null]}"#] {
         let event = admit_text(&format!(r#"{{"exception":{thrown}}}"#)).unwrap();
         assert_eq!(event.fields.exception_type.as_deref(), Some("T"), "{thrown}");
     }
@@ -126,11 +106,7 @@ fn what_cannot_be_normalised_is_refused_with_the_fields_name() {
     ] {
         assert_eq!(refused(json).field, field, "{json}");
     }
-    let deep = format!(
-        r#"{{"message":"m","extra":{}{}}}"#,
-        "[".repeat(10_000),
-        "]".repeat(10_000)
-    );
+    let deep = format!(r#"{{"message":"m","extra":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     assert!(refused(&deep).description.contains("nested deeper"));
     let large = format!(r#"{{"message":"{}"}}"#, "x".repeat(2 * 1024 * 1024));
     assert!(refused(&large).description.contains("bytes"));
@@ -141,15 +117,8 @@ fn a_struct_is_as_good_as_json() {
     let text = |text: &str| prost_types::Value {
         kind: Some(prost_types::value::Kind::StringValue(text.to_owned())),
     };
-    let fields = [
-        ("message".to_owned(), text("boom")),
-        ("level".to_owned(), text("info")),
-    ]
-    .into();
+    let fields = [("message".to_owned(), text("boom")), ("level".to_owned(), text("info"))].into();
     let event = admit(ProjectId::new(), &Sent::Struct(&Struct { fields }), now()).unwrap();
     assert_eq!(event.fields.message.as_deref(), Some("boom"));
-    assert_eq!(
-        payload::decompress(&event.payload).unwrap(),
-        br#"{"level":"info","message":"boom"}"#
-    );
+    assert_eq!(payload::decompress(&event.payload).unwrap(), br#"{"level":"info","message":"boom"}"#);
 }

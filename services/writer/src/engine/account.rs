@@ -15,12 +15,8 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [
-        Self::BufferFull,
-        Self::DatabaseFailed,
-        Self::Duplicate,
-        Self::ProjectDeleted,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::BufferFull, Self::DatabaseFailed, Self::Duplicate, Self::ProjectDeleted];
 
     /// The reason as a metric's label.
     pub fn label(self) -> &'static str {

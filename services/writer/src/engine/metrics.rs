@@ -37,26 +37,14 @@ impl Metrics {
             buffered: Gauge::default(),
             flush_seconds: Histogram::new(FLUSH_BUCKETS),
         };
-        registry.register(
-            "mesher_writer_accepted",
-            "Events acknowledged",
-            metrics.accepted.clone(),
-        );
-        registry.register(
-            "mesher_writer_refused",
-            "Events refused at admission",
-            metrics.refused.clone(),
-        );
+        registry.register("mesher_writer_accepted", "Events acknowledged", metrics.accepted.clone());
+        registry.register("mesher_writer_refused", "Events refused at admission", metrics.refused.clone());
         registry.register(
             "mesher_writer_settled",
             "Accepted events that are no longer buffered, by their end",
             metrics.settled.clone(),
         );
-        registry.register(
-            "mesher_writer_buffered",
-            "Accepted events in memory",
-            metrics.buffered.clone(),
-        );
+        registry.register("mesher_writer_buffered", "Accepted events in memory", metrics.buffered.clone());
         registry.register(
             "mesher_writer_flush_seconds",
             "Time of a flush, its retries included",

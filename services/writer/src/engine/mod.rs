@@ -91,23 +91,13 @@ impl From<&WriterArgs> for Settings {
 #[derive(Debug)]
 enum Command {
     /// Buffer events of one project, and say when it is done.
-    Accept {
-        project: ProjectId,
-        events: Vec<Event>,
-        done: oneshot::Sender<()>,
-    },
+    Accept { project: ProjectId, events: Vec<Event>, done: oneshot::Sender<()> },
     /// Count events of a project that were refused at admission.
     Refuse { project: ProjectId, count: u64 },
     /// Store what is buffered of a project, and say how many events were stored.
-    Flush {
-        project: ProjectId,
-        done: oneshot::Sender<Result<u64, EngineError>>,
-    },
+    Flush { project: ProjectId, done: oneshot::Sender<Result<u64, EngineError>> },
     /// Give a project's account.
-    Account {
-        project: ProjectId,
-        reply: oneshot::Sender<Account>,
-    },
+    Account { project: ProjectId, reply: oneshot::Sender<Account> },
 }
 
 /// The way to the shards; cheap to clone.
@@ -124,39 +114,16 @@ impl Engine {
         let (senders, shards): (Vec<_>, Vec<_>) = (0..settings.shards)
             .map(|_| {
                 let (sender, commands) = mpsc::channel(QUEUE);
-                (
-                    sender,
-                    Shard::new(
-                        settings,
-                        Arc::clone(sink),
-                        metrics.clone(),
-                        commands,
-                        closing.clone(),
-                    ),
-                )
+                (sender, Shard::new(settings, Arc::clone(sink), metrics.clone(), commands, closing.clone()))
             })
             .unzip();
-        (
-            Self {
-                shards: senders.into(),
-                closing,
-            },
-            shards,
-        )
+        (Self { shards: senders.into(), closing }, shards)
     }
 
     /// Buffers events of one project; they are acknowledged when this returns.
     pub async fn accept(&self, project: ProjectId, events: Vec<Event>) -> Result<(), EngineError> {
         let (done, accepted) = oneshot::channel();
-        self.send(
-            project,
-            Command::Accept {
-                project,
-                events,
-                done,
-            },
-        )
-        .await?;
+        self.send(project, Command::Accept { project, events, done }).await?;
         accepted.await.map_err(|_| EngineError::Closing)
     }
 
@@ -189,13 +156,10 @@ impl Engine {
         project.hash(&mut hasher);
         let count = u64::try_from(self.shards.len()).unwrap_or(1);
         let shard = usize::try_from(hasher.finish() % count).unwrap_or(0);
-        self.shards[shard]
-            .send_timeout(command, QUEUE_TIMEOUT)
-            .await
-            .map_err(|error| match error {
-                mpsc::error::SendTimeoutError::Timeout(_) => EngineError::Overloaded,
-                mpsc::error::SendTimeoutError::Closed(_) => EngineError::Closing,
-            })
+        self.shards[shard].send_timeout(command, QUEUE_TIMEOUT).await.map_err(|error| match error {
+            mpsc::error::SendTimeoutError::Timeout(_) => EngineError::Overloaded,
+            mpsc::error::SendTimeoutError::Closed(_) => EngineError::Closing,
+        })
     }
 }
 

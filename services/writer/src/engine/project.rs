@@ -65,12 +65,7 @@ impl Project {
 
     /// Waits for everything that was accepted so far.
     pub(super) fn flush(&mut self, done: oneshot::Sender<Result<u64, EngineError>>) {
-        self.flushes.push(Flush {
-            below: self.account.accepted,
-            stored: 0,
-            failed: false,
-            done,
-        });
+        self.flushes.push(Flush { below: self.account.accepted, stored: 0, failed: false, done });
         self.answer_flushes();
     }
 
@@ -84,10 +79,7 @@ impl Project {
         self.in_flight == 0
             && (self.waiting.len() >= flush_events
                 || self.deadline(interval).is_some_and(|deadline| deadline <= now)
-                || self
-                    .flushes
-                    .iter()
-                    .any(|flush| flush.below > self.first_waiting()))
+                || self.flushes.iter().any(|flush| flush.below > self.first_waiting()))
     }
 
     /// Takes the oldest events for a flush: at most `events` of about `bytes`, but at least one.
@@ -136,17 +128,9 @@ impl Project {
 
     /// Answers those whose events are all settled.
     fn answer_flushes(&mut self) {
-        let unsettled = if self.in_flight > 0 {
-            self.in_flight_from
-        } else {
-            self.first_waiting()
-        };
+        let unsettled = if self.in_flight > 0 { self.in_flight_from } else { self.first_waiting() };
         for flush in self.flushes.extract_if(.., |flush| flush.below <= unsettled) {
-            let answer = if flush.failed {
-                Err(EngineError::FlushFailed)
-            } else {
-                Ok(flush.stored)
-            };
+            let answer = if flush.failed { Err(EngineError::FlushFailed) } else { Ok(flush.stored) };
             // Whoever asked may have gone away.
             let _ = flush.done.send(answer);
         }

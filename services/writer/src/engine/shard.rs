@@ -101,11 +101,7 @@ impl<S: Sink> Shard<S> {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Accept {
-                project: id,
-                events,
-                done,
-            } => {
+            Command::Accept { project: id, events, done } => {
                 let now = Instant::now();
                 self.metrics.accept(events.len());
                 let project = self.projects.entry(id).or_default();
@@ -126,11 +122,7 @@ impl<S: Sink> Shard<S> {
                 self.look_at(project, Instant::now());
             }
             Command::Account { project, reply } => {
-                let account = self
-                    .projects
-                    .get(&project)
-                    .map(Project::account)
-                    .unwrap_or_default();
+                let account = self.projects.get(&project).map(Project::account).unwrap_or_default();
                 let _ = reply.send(account);
             }
         }
@@ -139,11 +131,7 @@ impl<S: Sink> Shard<S> {
     /// Puts a project among those that are due, if it is, or sets its timer. One whose events are in flight is
     /// looked at again when they land.
     fn look_at(&mut self, id: ProjectId, now: Instant) {
-        let Settings {
-            flush_events,
-            flush_interval,
-            ..
-        } = self.settings;
+        let Settings { flush_events, flush_interval, .. } = self.settings;
         let Some(project) = self.projects.get_mut(&id) else {
             return;
         };
@@ -193,11 +181,7 @@ impl<S: Sink> Shard<S> {
             self.flights.spawn(async move {
                 let started = Instant::now();
                 let settled = flush(&*sink, &batch).await;
-                Landing {
-                    passengers,
-                    settled,
-                    took: started.elapsed(),
-                }
+                Landing { passengers, settled, took: started.elapsed() }
             });
         }
     }

@@ -50,19 +50,11 @@ impl Script {
     }
 
     fn fail(&self, times: usize) {
-        self.failures
-            .lock()
-            .unwrap()
-            .extend(std::iter::repeat_n(true, times));
+        self.failures.lock().unwrap().extend(std::iter::repeat_n(true, times));
     }
 
     fn stored(&self) -> Vec<(ProjectId, EventId)> {
-        self.batches
-            .lock()
-            .unwrap()
-            .iter()
-            .flat_map(|(_, batch)| batch.clone())
-            .collect()
+        self.batches.lock().unwrap().iter().flat_map(|(_, batch)| batch.clone()).collect()
     }
 
     fn times(&self) -> Vec<Instant> {
@@ -77,14 +69,8 @@ impl Sink for Script {
             let away = DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
             return Err(SinkError::Unavailable(away));
         }
-        if batch
-            .iter()
-            .any(|event| self.poison.lock().unwrap().contains(&event.id))
-        {
-            return Err(SinkError::Rejected {
-                sqlstate: "22000".to_owned(),
-                reason: "poison".to_owned(),
-            });
+        if batch.iter().any(|event| self.poison.lock().unwrap().contains(&event.id)) {
+            return Err(SinkError::Rejected { sqlstate: "22000".to_owned(), reason: "poison".to_owned() });
         }
         let ids = batch.iter().map(|event| (event.project_id, event.id)).collect();
         self.batches.lock().unwrap().push((Instant::now(), ids));
@@ -108,17 +94,9 @@ struct Bench {
 
 impl Bench {
     fn new(sink: &Arc<Script>) -> Self {
-        let settings = Settings {
-            shards: 1,
-            flush_events: 50,
-            flush_interval: INTERVAL,
-            buffer_events: 500,
-        };
+        let settings = Settings { shards: 1, flush_events: 50, flush_interval: INTERVAL, buffer_events: 500 };
         let (engine, shards) = Engine::new(settings, sink, &Metrics::new(&mut Registry::default()));
-        Self {
-            engine,
-            shards: shards.into_iter().map(Shard::run).collect(),
-        }
+        Self { engine, shards: shards.into_iter().map(Shard::run).collect() }
     }
 
     async fn accept(&self, project: ProjectId, count: usize) -> Vec<EventId> {
@@ -131,10 +109,7 @@ impl Bench {
     /// A project's account, which adds up.
     async fn account(&self, project: ProjectId) -> Account {
         let account = self.engine.account(project).await.unwrap();
-        let dropped: u64 = DropReason::ALL
-            .into_iter()
-            .map(|reason| account.dropped(reason))
-            .sum();
+        let dropped: u64 = DropReason::ALL.into_iter().map(|reason| account.dropped(reason)).sum();
         let sum = account.stored + account.buffered + dropped + account.dead_lettered;
         assert_eq!(account.accepted, sum, "{account:?}");
         account
@@ -184,11 +159,7 @@ fn event(project: ProjectId) -> Event {
 }
 
 fn ids(stored: &[(ProjectId, EventId)], project: ProjectId) -> Vec<EventId> {
-    stored
-        .iter()
-        .filter(|(of, _)| *of == project)
-        .map(|(_, id)| *id)
-        .collect()
+    stored.iter().filter(|(of, _)| *of == project).map(|(_, id)| *id).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,11 +185,7 @@ async fn a_lone_event_is_flushed_when_the_interval_is_over() {
     advance(Duration::from_secs(3)).await;
     bench.accept(project, 1).await;
     assert_eq!(bench.settled(project).await.stored, 2);
-    assert_eq!(
-        sink.times(),
-        [started + INTERVAL],
-        "counted from the first event, and both in one"
-    );
+    assert_eq!(sink.times(), [started + INTERVAL], "counted from the first event, and both in one");
     // The timer is set anew for what comes later.
     let again = Instant::now();
     bench.accept(project, 1).await;
@@ -238,18 +205,8 @@ async fn what_is_due_of_many_projects_goes_in_one_flush() {
     for project in &projects {
         bench.settled(*project).await;
     }
-    let sizes: Vec<usize> = sink
-        .batches
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(_, batch)| batch.len())
-        .collect();
-    assert_eq!(
-        sizes,
-        [50, 150],
-        "the first took off alone, the others waited for it together"
-    );
+    let sizes: Vec<usize> = sink.batches.lock().unwrap().iter().map(|(_, batch)| batch.len()).collect();
+    assert_eq!(sizes, [50, 150], "the first took off alone, the others waited for it together");
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,10 +248,7 @@ async fn what_is_in_flight_counts_against_the_bound() {
     tokio::task::yield_now().await;
     bench.accept(project, 100).await;
     let account = bench.account(project).await;
-    assert_eq!(
-        (account.buffered, account.dropped(DropReason::BufferFull)),
-        (500, 100)
-    );
+    assert_eq!((account.buffered, account.dropped(DropReason::BufferFull)), (500, 100));
     sink.permits.add_permits(Semaphore::MAX_PERMITS);
     assert_eq!(bench.settled(project).await.stored, 500);
 }
@@ -312,10 +266,7 @@ async fn a_failed_flush_is_tried_after_100_and_500_ms_and_then_dropped() {
     sink.fail(3);
     bench.accept(project, 50).await;
     let account = bench.settled(project).await;
-    assert_eq!(
-        (account.stored, account.dropped(DropReason::DatabaseFailed)),
-        (50, 50)
-    );
+    assert_eq!((account.stored, account.dropped(DropReason::DatabaseFailed)), (50, 50));
     // The next batch finds the database again.
     bench.accept(project, 50).await;
     assert_eq!(bench.settled(project).await.stored, 100);
@@ -351,11 +302,7 @@ async fn a_flush_answers_when_all_that_was_accepted_before_is_stored() {
     }
     assert!(!flush.is_finished(), "seven are not stored yet");
     sink.permits.add_permits(1);
-    assert_eq!(
-        flush.await.unwrap(),
-        Ok(57),
-        "what came after the call does not count"
-    );
+    assert_eq!(flush.await.unwrap(), Ok(57), "what came after the call does not count");
 }
 
 #[tokio::test(start_paused = true)]
@@ -377,10 +324,7 @@ async fn closing_stores_what_waits_and_refuses_what_comes() {
     let engine = bench.engine.clone();
     bench.close().await;
     assert_eq!(sink.stored().len(), 6);
-    assert_eq!(
-        engine.accept(projects[0], vec![event(projects[0])]).await,
-        Err(EngineError::Closing)
-    );
+    assert_eq!(engine.accept(projects[0], vec![event(projects[0])]).await, Err(EngineError::Closing));
     assert_eq!(engine.flush(projects[0]).await, Err(EngineError::Closing));
 }
 
@@ -400,9 +344,6 @@ fn every_end_moves_an_event_out_of_the_buffer() {
     account.settle(Settled::Stored);
     account.settle(Settled::DeadLettered);
     account.settle(Settled::Dropped(DropReason::Duplicate));
-    assert_eq!(
-        (account.buffered, account.stored, account.dead_lettered),
-        (0, 1, 1)
-    );
+    assert_eq!((account.buffered, account.stored, account.dead_lettered), (0, 1, 1));
     assert_eq!(account.dropped(DropReason::Duplicate), 1);
 }

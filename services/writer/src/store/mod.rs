@@ -42,10 +42,7 @@ pub struct Store {
 impl Store {
     /// The store in the database of `pool`.
     pub fn new(pool: PgPool) -> Self {
-        Self {
-            partitions: Partitions::new(pool.clone()),
-            pool,
-        }
+        Self { partitions: Partitions::new(pool.clone()), pool }
     }
 
     /// The partitions of the events.
@@ -78,11 +75,7 @@ impl Store {
                 None => (Outcome::Stored, true),
             })
             .collect();
-        let rows = batch
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, (_, copied))| *copied)
-            .map(|(event, _)| event);
+        let rows = batch.iter().zip(&outcomes).filter(|(_, (_, copied))| *copied).map(|(event, _)| event);
         let rows = copy::encode(rows);
         let mut copy = transaction.copy_in_raw(copy::STATEMENT).await?;
         copy.send(rows).await?;
@@ -113,11 +106,7 @@ async fn stored_already(
     batch: &[Event],
 ) -> Result<Vec<Option<DateTime<Utc>>>, DatabaseError> {
     let mut found = vec![None; batch.len()];
-    let given: Vec<(usize, &Event)> = batch
-        .iter()
-        .enumerate()
-        .filter(|(_, event)| event.id_given)
-        .collect();
+    let given: Vec<(usize, &Event)> = batch.iter().enumerate().filter(|(_, event)| event.id_given).collect();
     let Some(oldest) = given.iter().map(|(_, event)| event.received_at).min() else {
         return Ok(found);
     };
@@ -149,10 +138,7 @@ impl Sink for Store {
         let mut gone = HashSet::new();
         for _ in 0..RESTARTS {
             let days = batch.iter().map(|event| event.received_at.date_naive());
-            self.partitions
-                .ensure(days)
-                .await
-                .map_err(SinkError::Unavailable)?;
+            self.partitions.ensure(days).await.map_err(SinkError::Unavailable)?;
             let error = match self.try_store(batch, &gone).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
@@ -160,19 +146,14 @@ impl Sink for Store {
             let sqlstate = error.sqlstate().unwrap_or_default();
             match (sqlstate.as_str(), error.constraint()) {
                 (_, Some("events_project_id_fkey")) => {
-                    gone = self
-                        .deleted_projects(batch)
-                        .await
-                        .map_err(SinkError::Unavailable)?;
+                    gone = self.deleted_projects(batch).await.map_err(SinkError::Unavailable)?;
                 }
                 (UNIQUE_VIOLATION, _) => {}
                 (CHECK_VIOLATION, None) => self.partitions.forget(),
                 _ => return Err(sink_error(error, sqlstate)),
             }
         }
-        Err(SinkError::Unavailable(DatabaseError::Unavailable(
-            sqlx::Error::PoolTimedOut,
-        )))
+        Err(SinkError::Unavailable(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     #[instrument(

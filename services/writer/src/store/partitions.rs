@@ -32,10 +32,7 @@ pub struct Partitions {
 impl Partitions {
     /// The partitions in the database of `pool`.
     pub(super) fn new(pool: PgPool) -> Self {
-        Self {
-            pool,
-            known: Arc::default(),
-        }
+        Self { pool, known: Arc::default() }
     }
 
     /// Makes those of today and of the days to come, if they are missing.

@@ -15,14 +15,9 @@ async fn admission_goes_on_while_the_table_is_locked_and_the_oldest_make_room() 
     store(&suite, &key, r#"{"message":"first"}"#).await;
     flush(&suite, &key.project).await;
 
-    let mut blocker = sqlx::PgConnection::connect_with(&suite.database.connect_options())
-        .await
-        .unwrap();
+    let mut blocker = sqlx::PgConnection::connect_with(&suite.database.connect_options()).await.unwrap();
     sqlx::query("BEGIN").execute(&mut blocker).await.unwrap();
-    sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut blocker)
-        .await
-        .unwrap();
+    sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut blocker).await.unwrap();
     let texts = vec![r#"{"message":"while locked"}"#.to_owned(); 200];
     for _ in 0..4 {
         store_batch(&suite, &key, &texts).await;
@@ -40,37 +35,16 @@ async fn admission_goes_on_while_the_table_is_locked_and_the_oldest_make_room() 
 async fn a_batch_that_fails_three_times_is_dropped_and_counted() {
     let suite = Suite::start().await;
     let key = suite.key().await;
-    sqlx::query("REVOKE INSERT ON events FROM mesher_writer")
-        .execute(suite.database.pool())
-        .await
-        .unwrap();
+    sqlx::query("REVOKE INSERT ON events FROM mesher_writer").execute(suite.database.pool()).await.unwrap();
     for n in 0..3 {
         store(&suite, &key, &format!(r#"{{"message":"{n}"}}"#)).await;
     }
-    let request = FlushRequest {
-        project_id: key.project.id.clone(),
-    };
-    let refused = suite
-        .writer()
-        .flush(signed(&key.project.org.owner, request))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::Unavailable, "DATABASE_UNAVAILABLE")
-    );
-    assert_eq!(
-        dropped(&stats(&suite, &key.project).await, DropReason::DatabaseFailed),
-        3
-    );
+    let request = FlushRequest { project_id: key.project.id.clone() };
+    let refused = suite.writer().flush(signed(&key.project.org.owner, request)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+    assert_eq!(dropped(&stats(&suite, &key.project).await, DropReason::DatabaseFailed), 3);
 
-    sqlx::query("GRANT INSERT ON events TO mesher_writer")
-        .execute(suite.database.pool())
-        .await
-        .unwrap();
+    sqlx::query("GRANT INSERT ON events TO mesher_writer").execute(suite.database.pool()).await.unwrap();
     store(&suite, &key, r#"{"message":"after"}"#).await;
-    eventually("the writer stored again", PATIENCE, async || {
-        flush(&suite, &key.project).await == 1
-    })
-    .await;
+    eventually("the writer stored again", PATIENCE, async || flush(&suite, &key.project).await == 1).await;
 }

@@ -16,16 +16,10 @@ use crate::support::{PATIENCE, dropped, events, flush, json, payload, stats, sto
 async fn what_is_sent_is_buffered_flushed_and_read_back() {
     let suite = Suite::start().await;
     let key = suite.key().await;
-    let answer = suite
-        .writer()
-        .store(with_key(&key, json(r#"{"message":"boom","tags":{"a":1}}"#)))
-        .await
-        .unwrap();
+    let answer =
+        suite.writer().store(with_key(&key, json(r#"{"message":"boom","tags":{"a":1}}"#))).await.unwrap();
     let answer = answer.into_inner();
-    assert_eq!(
-        (answer.event_id.len(), answer.durability()),
-        (32, Durability::Memory)
-    );
+    assert_eq!((answer.event_id.len(), answer.durability()), (32, Durability::Memory));
     let event = prost_types::Struct {
         fields: BTreeMap::from([(
             "message".to_owned(),
@@ -34,9 +28,7 @@ async fn what_is_sent_is_buffered_flushed_and_read_back() {
             },
         )]),
     };
-    let request = StoreRequest {
-        payload: Some(store_request::Payload::Event(event)),
-    };
+    let request = StoreRequest { payload: Some(store_request::Payload::Event(event)) };
     suite.writer().store(with_key(&key, request)).await.unwrap();
 
     assert_eq!(flush(&suite, &key.project).await, 2);
@@ -44,15 +36,9 @@ async fn what_is_sent_is_buffered_flushed_and_read_back() {
     let found = events(&suite, &key.project).await;
     let messages: Vec<&str> = found.iter().map(|event| event.message.as_str()).collect();
     assert_eq!(messages, ["as a Struct", "boom"], "the newest first");
-    assert_eq!(
-        (found[1].event_id.as_str(), found[1].tags["a"].as_str()),
-        (answer.event_id.as_str(), "1")
-    );
+    assert_eq!((found[1].event_id.as_str(), found[1].tags["a"].as_str()), (answer.event_id.as_str(), "1"));
     let stats = stats(&suite, &key.project).await;
-    assert_eq!(
-        (stats.accepted_count, stats.stored_count, stats.buffered_count),
-        (2, 2, 0)
-    );
+    assert_eq!((stats.accepted_count, stats.stored_count, stats.buffered_count), (2, 2, 0));
 }
 
 #[tokio::test]
@@ -86,10 +72,7 @@ async fn a_batch_has_an_answer_for_each_event() {
                 assert!(index == 3 || (index == 0 && id == given), "{index} {id}");
             }
             store_result::Outcome::Error(error) => {
-                assert_eq!(
-                    (index == 1 || index == 2, error.code),
-                    (true, Code::InvalidArgument as i32)
-                );
+                assert_eq!((index == 1 || index == 2, error.code), (true, Code::InvalidArgument as i32));
                 fields.push(error.message.split(' ').next().unwrap().to_owned());
             }
         }
@@ -98,14 +81,8 @@ async fn a_batch_has_an_answer_for_each_event() {
     assert_eq!(flush(&suite, &key.project).await, 2);
     assert_eq!(stats(&suite, &key.project).await.refused_count, 2);
     for count in [0, 1001] {
-        let request = StoreBatchRequest {
-            events: vec![payload("{}"); count],
-        };
-        let refused = suite
-            .writer()
-            .store_batch(with_key(&key, request))
-            .await
-            .unwrap_err();
+        let request = StoreBatchRequest { events: vec![payload("{}"); count] };
+        let refused = suite.writer().store_batch(with_key(&key, request)).await.unwrap_err();
         assert_eq!(violated_field(&refused), "events");
     }
 }
@@ -118,10 +95,7 @@ async fn a_stream_answers_each_request_in_order_until_the_key_is_revoked() {
     let request = with_key(&key, tokio_stream::wrappers::ReceiverStream::new(stream));
     let send = async |sequence| {
         let events = vec![payload(r#"{"message":"streamed"}"#), payload("5")];
-        requests
-            .send(StoreStreamRequest { sequence, events })
-            .await
-            .unwrap();
+        requests.send(StoreStreamRequest { sequence, events }).await.unwrap();
     };
     send(7).await;
     let mut answers = suite.writer().store_stream(request).await.unwrap().into_inner();
@@ -131,19 +105,10 @@ async fn a_stream_answers_each_request_in_order_until_the_key_is_revoked() {
         send(sequence + 1).await;
     }
     answers.next().await.unwrap().unwrap();
-    let revoke = mesher_proto::mesher::project::v1::RevokeApiKeyRequest {
-        key_id: key.id.clone(),
-    };
-    suite
-        .projects()
-        .revoke_api_key(mesher_suite::signed(&key.project.org.owner, revoke))
-        .await
-        .unwrap();
+    let revoke = mesher_proto::mesher::project::v1::RevokeApiKeyRequest { key_id: key.id.clone() };
+    suite.projects().revoke_api_key(mesher_suite::signed(&key.project.org.owner, revoke)).await.unwrap();
     send(11).await;
-    assert_eq!(
-        reason(&answers.next().await.unwrap().unwrap_err()),
-        "API_KEY_INVALID"
-    );
+    assert_eq!(reason(&answers.next().await.unwrap().unwrap_err()), "API_KEY_INVALID");
     assert!(answers.next().await.is_none(), "an error ends the stream");
     assert_eq!(flush(&suite, &key.project).await, 4);
 }
@@ -157,16 +122,9 @@ async fn the_same_id_is_the_same_event_for_a_day() {
     assert_eq!(flush(&suite, &key.project).await, 1, "twice in one batch");
     store(&suite, &key, &text).await;
     assert_eq!(flush(&suite, &key.project).await, 0, "and once more later");
-    assert_eq!(
-        dropped(&stats(&suite, &key.project).await, DropReason::Duplicate),
-        2
-    );
+    assert_eq!(dropped(&stats(&suite, &key.project).await, DropReason::Duplicate), 2);
     store(&suite, &other, &text).await;
-    assert_eq!(
-        flush(&suite, &other.project).await,
-        1,
-        "in another project it is another event"
-    );
+    assert_eq!(flush(&suite, &other.project).await, 1, "in another project it is another event");
 
     let pool = suite.database.pool();
     sqlx::query("SELECT ensure_event_partitions(current_date - 3, current_date)")
@@ -178,11 +136,7 @@ async fn the_same_id_is_the_same_event_for_a_day() {
         .await
         .unwrap();
     store(&suite, &key, &text).await;
-    assert_eq!(
-        flush(&suite, &key.project).await,
-        1,
-        "after a day it is another event"
-    );
+    assert_eq!(flush(&suite, &key.project).await, 1, "after a day it is another event");
     sqlx::query("UPDATE events SET received_at = received_at - interval '23 hours' WHERE received_at > now() - interval '1 hour'")
         .execute(pool)
         .await
@@ -202,28 +156,20 @@ async fn events_of_a_deleted_project_are_dropped_and_its_neighbours_stored() {
     store(&suite, &doomed, r#"{"message":"boom"}"#).await;
     store(&suite, &neighbour, r#"{"message":"boom"}"#).await;
     let delete = "DELETE FROM projects WHERE id = $1::uuid";
-    sqlx::query(delete)
-        .bind(&doomed.project.id)
-        .execute(suite.database.pool())
-        .await
-        .unwrap();
+    sqlx::query(delete).bind(&doomed.project.id).execute(suite.database.pool()).await.unwrap();
     let texts = vec![r#"{"message":"more"}"#.to_owned(); 60];
     store_batch(&suite, &doomed, &texts).await;
     store_batch(&suite, &neighbour, &texts).await;
     assert_eq!(flush(&suite, &neighbour.project).await, 61);
-    eventually(
-        "the deleted project's events were dropped",
-        PATIENCE,
-        async || {
-            let registry = stats(&suite, &neighbour.project).await;
-            let dead: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
-                .fetch_one(suite.database.pool())
-                .await
-                .unwrap();
-            assert_eq!(dead, 0, "nothing was wrong with them");
-            registry.stored_count == 61
-        },
-    )
+    eventually("the deleted project's events were dropped", PATIENCE, async || {
+        let registry = stats(&suite, &neighbour.project).await;
+        let dead: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
+            .fetch_one(suite.database.pool())
+            .await
+            .unwrap();
+        assert_eq!(dead, 0, "nothing was wrong with them");
+        registry.stored_count == 61
+    })
     .await;
 }
 
@@ -275,11 +221,7 @@ async fn partitions_are_made_a_week_ahead_by_many_at_once() {
             .fetch_one(pool)
             .await
             .unwrap();
-    assert_eq!(
-        count,
-        8 + 11,
-        "today and a week at the start, and eleven days more"
-    );
+    assert_eq!(count, 8 + 11, "today and a week at the start, and eleven days more");
 }
 
 #[tokio::test]
@@ -291,10 +233,8 @@ async fn a_shutdown_stores_what_is_buffered() {
     }
     assert_eq!(stats(&suite, &key.project).await.buffered_count, 7);
     let database = suite.stop_writer().await;
-    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM events")
-        .fetch_one(database.pool())
-        .await
-        .unwrap();
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(database.pool()).await.unwrap();
     assert_eq!(stored, 7);
 }
 
@@ -303,11 +243,7 @@ async fn bad_input_is_refused_and_nothing_is_stored() {
     let suite = Suite::start().await;
     let key = suite.key().await;
     let large = format!(r#"{{"message":"{}"}}"#, "x".repeat(2 * 1024 * 1024));
-    let deep = format!(
-        r#"{{"message":"m","extra":{}{}}}"#,
-        "[".repeat(10_000),
-        "]".repeat(10_000)
-    );
+    let deep = format!(r#"{{"message":"m","extra":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     for (text, expected) in [
         ("[]", "INVALID_FIELD"),
         ("null", "INVALID_FIELD"),
@@ -315,11 +251,7 @@ async fn bad_input_is_refused_and_nothing_is_stored() {
         (large.as_str(), "TOO_LARGE"),
         (deep.as_str(), "INVALID_FIELD"),
     ] {
-        let refused = suite
-            .writer()
-            .store(with_key(&key, json(text)))
-            .await
-            .unwrap_err();
+        let refused = suite.writer().store(with_key(&key, json(text))).await.unwrap_err();
         assert_eq!(
             (refused.code(), reason(&refused).as_str()),
             (Code::InvalidArgument, expected),
@@ -328,26 +260,15 @@ async fn bad_input_is_refused_and_nothing_is_stored() {
         assert_eq!(violated_field(&refused), "json");
     }
     // A Struct so deep that protobuf does not decode it.
-    let mut value = prost_types::Value {
-        kind: Some(prost_types::value::Kind::NullValue(0)),
-    };
+    let mut value = prost_types::Value { kind: Some(prost_types::value::Kind::NullValue(0)) };
     for _ in 0..60 {
         let list = prost_types::ListValue { values: vec![value] };
-        value = prost_types::Value {
-            kind: Some(prost_types::value::Kind::ListValue(list)),
-        };
+        value = prost_types::Value { kind: Some(prost_types::value::Kind::ListValue(list)) };
     }
-    let event = prost_types::Struct {
-        fields: BTreeMap::from([("message".to_owned(), value)]),
-    };
-    let request = StoreRequest {
-        payload: Some(store_request::Payload::Event(event)),
-    };
+    let event = prost_types::Struct { fields: BTreeMap::from([("message".to_owned(), value)]) };
+    let request = StoreRequest { payload: Some(store_request::Payload::Event(event)) };
     let refused = suite.writer().store(with_key(&key, request)).await.unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::InvalidArgument, "MALFORMED_REQUEST")
-    );
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "MALFORMED_REQUEST"));
     let stats = stats(&suite, &key.project).await;
     assert_eq!((stats.accepted_count, stats.refused_count), (0, 5));
 }

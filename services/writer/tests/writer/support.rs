@@ -15,66 +15,34 @@ use mesher_suite::{Key, Project, Suite, signed, with_key};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn json(json: &str) -> StoreRequest {
-    StoreRequest {
-        payload: Some(store_request::Payload::Json(json.as_bytes().to_vec().into())),
-    }
+    StoreRequest { payload: Some(store_request::Payload::Json(json.as_bytes().to_vec().into())) }
 }
 
 pub(crate) fn payload(json: &str) -> EventPayload {
-    EventPayload {
-        payload: Some(event_payload::Payload::Json(json.as_bytes().to_vec().into())),
-    }
+    EventPayload { payload: Some(event_payload::Payload::Json(json.as_bytes().to_vec().into())) }
 }
 
 /// Stores one event, and gives its id.
 pub(crate) async fn store(suite: &Suite, key: &Key, text: &str) -> String {
-    suite
-        .writer()
-        .store(with_key(key, json(text)))
-        .await
-        .unwrap()
-        .into_inner()
-        .event_id
+    suite.writer().store(with_key(key, json(text))).await.unwrap().into_inner().event_id
 }
 
 /// Stores several events in one request.
 pub(crate) async fn store_batch(suite: &Suite, key: &Key, texts: &[String]) -> Vec<StoreResult> {
-    let request = StoreBatchRequest {
-        events: texts.iter().map(|text| payload(text)).collect(),
-    };
-    suite
-        .writer()
-        .store_batch(with_key(key, request))
-        .await
-        .unwrap()
-        .into_inner()
-        .results
+    let request = StoreBatchRequest { events: texts.iter().map(|text| payload(text)).collect() };
+    suite.writer().store_batch(with_key(key, request)).await.unwrap().into_inner().results
 }
 
 /// Flushes a project, and says how many events that stored.
 pub(crate) async fn flush(suite: &Suite, project: &Project) -> i64 {
-    let request = FlushRequest {
-        project_id: project.id.clone(),
-    };
-    suite
-        .writer()
-        .flush(signed(&project.org.owner, request))
-        .await
-        .unwrap()
-        .into_inner()
-        .stored_count
+    let request = FlushRequest { project_id: project.id.clone() };
+    suite.writer().flush(signed(&project.org.owner, request)).await.unwrap().into_inner().stored_count
 }
 
 /// A project's account, which adds up.
 pub(crate) async fn stats(suite: &Suite, project: &Project) -> WriterStats {
-    let request = GetWriterStatsRequest {
-        project_id: project.id.clone(),
-    };
-    let answer = suite
-        .writer()
-        .get_writer_stats(signed(&project.org.owner, request))
-        .await
-        .unwrap();
+    let request = GetWriterStatsRequest { project_id: project.id.clone() };
+    let answer = suite.writer().get_writer_stats(signed(&project.org.owner, request)).await.unwrap();
     let stats = answer.into_inner().stats.unwrap();
     let dropped: i64 = stats.drops.iter().map(|drop| drop.count).sum();
     let sum = stats.stored_count + stats.buffered_count + dropped + stats.dead_lettered_count;
@@ -83,26 +51,12 @@ pub(crate) async fn stats(suite: &Suite, project: &Project) -> WriterStats {
 }
 
 pub(crate) fn dropped(stats: &WriterStats, reason: DropReason) -> i64 {
-    stats
-        .drops
-        .iter()
-        .filter(|drop| drop.reason() == reason)
-        .map(|drop| drop.count)
-        .sum()
+    stats.drops.iter().filter(|drop| drop.reason() == reason).map(|drop| drop.count).sum()
 }
 
 /// A project's events, as the issue service lists them.
 pub(crate) async fn events(suite: &Suite, project: &Project) -> Vec<EventSummary> {
-    let request = ListEventsRequest {
-        project_id: project.id.clone(),
-        page_size: 1000,
-        page_token: String::new(),
-    };
-    suite
-        .issues()
-        .list_events(signed(&project.org.owner, request))
-        .await
-        .unwrap()
-        .into_inner()
-        .events
+    let request =
+        ListEventsRequest { project_id: project.id.clone(), page_size: 1000, page_token: String::new() };
+    suite.issues().list_events(signed(&project.org.owner, request)).await.unwrap().into_inner().events
 }

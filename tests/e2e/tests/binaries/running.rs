@@ -29,21 +29,14 @@ impl Answer {
     /// A text in the answer.
     pub(crate) fn text(&self, pointer: &str) -> String {
         let text = self.body.pointer(pointer).and_then(Value::as_str);
-        text.unwrap_or_else(|| panic!("no text at {pointer} of {self:?}"))
-            .to_owned()
+        text.unwrap_or_else(|| panic!("no text at {pointer} of {self:?}")).to_owned()
     }
 
     /// The reason of an error.
     pub(crate) fn reason(&self) -> String {
         let details = self.body.pointer("/error/details").and_then(Value::as_array);
-        let mut reasons = details
-            .into_iter()
-            .flatten()
-            .filter_map(|detail| detail["reason"].as_str());
-        reasons
-            .next()
-            .unwrap_or_else(|| panic!("no reason in {self:?}"))
-            .to_owned()
+        let mut reasons = details.into_iter().flatten().filter_map(|detail| detail["reason"].as_str());
+        reasons.next().unwrap_or_else(|| panic!("no reason in {self:?}")).to_owned()
     }
 }
 
@@ -59,35 +52,21 @@ impl Running {
         let mut processes = BTreeMap::new();
         for service in SERVICES {
             let arguments = [&listen[..], &["--database-url", database.url()]].concat();
-            processes.insert(
-                service,
-                Process::start(&format!("mesher-{service}"), &arguments, variables),
-            );
+            processes.insert(service, Process::start(&format!("mesher-{service}"), &arguments, variables));
         }
         let mut addresses = BTreeMap::new();
         for (service, process) in &mut processes {
             addresses.insert(*service, process.ready().await);
         }
         let peers = SERVICES.map(|service| {
-            (
-                format!("--{service}-address"),
-                format!("http://{}", addresses[service]["grpc"]),
-            )
+            (format!("--{service}-address"), format!("http://{}", addresses[service]["grpc"]))
         });
-        let peers: Vec<&str> = peers
-            .iter()
-            .flat_map(|(flag, address)| [flag.as_str(), address])
-            .collect();
+        let peers: Vec<&str> = peers.iter().flat_map(|(flag, address)| [flag.as_str(), address]).collect();
         let mut gateway = Process::start("mesher-gateway", &[&listen[..], &peers].concat(), variables);
         addresses.insert("gateway", gateway.ready().await);
         processes.insert("gateway", gateway);
         let client = http_client().build().unwrap();
-        let running = Self {
-            database,
-            processes,
-            addresses,
-            client,
-        };
+        let running = Self { database, processes, addresses, client };
         eventually("the gateway was ready", PATIENCE, async || {
             running.get("/readyz", "").await.status == 200
         })
@@ -133,10 +112,7 @@ impl Running {
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         let body = response.bytes().await.unwrap();
-        Answer {
-            status,
-            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-        }
+        Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
     }
 
     /// Registers a user and signs the user in: the token.
@@ -148,15 +124,9 @@ impl Running {
 
     /// Creates an organization, a project and a key: the ids of the first two, and the key.
     pub(crate) async fn project(&self, token: &str) -> (String, String, String) {
-        let org = self
-            .post("/v1/orgs", token, r#"{"name": "Acme"}"#)
-            .await
-            .text("/org/orgId");
+        let org = self.post("/v1/orgs", token, r#"{"name": "Acme"}"#).await.text("/org/orgId");
         let projects = format!("/v1/orgs/{org}/projects");
-        let project = self
-            .post(&projects, token, r#"{"name": "Shop"}"#)
-            .await
-            .text("/project/projectId");
+        let project = self.post(&projects, token, r#"{"name": "Shop"}"#).await.text("/project/projectId");
         let keys = format!("/v1/projects/{project}/api-keys");
         let key = self.post(&keys, token, "{}").await.text("/secret");
         (org, project, key)

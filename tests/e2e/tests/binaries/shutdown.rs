@@ -10,34 +10,19 @@ async fn on_sigterm_every_binary_stops_in_order_and_the_writer_stores_what_it_ha
     let token = running.token("ada@example.com").await;
     let (_, project, key) = running.project(&token).await;
     for n in 0..30 {
-        assert_eq!(
-            running
-                .post("/v1/events", &key, &format!(r#"{{"message": "{n}"}}"#))
-                .await
-                .status,
-            202
-        );
+        assert_eq!(running.post("/v1/events", &key, &format!(r#"{{"message": "{n}"}}"#)).await.status, 202);
     }
-    let stats = running
-        .get(&format!("/v1/projects/{project}/writer-stats"), &token)
-        .await;
+    let stats = running.get(&format!("/v1/projects/{project}/writer-stats"), &token).await;
     assert_eq!(stats.text("/stats/bufferedCount"), "30");
 
     // The way of the events, in the order of a rolling stop: the gateway first.
     for name in ["gateway", "org", "project", "user", "issue", "writer"] {
         let process = running.processes.get_mut(name).unwrap();
         process.terminate();
-        assert_eq!(
-            process.wait(PATIENCE).await.code(),
-            Some(0),
-            "{name}: {}",
-            process.output()
-        );
+        assert_eq!(process.wait(PATIENCE).await.code(), Some(0), "{name}: {}", process.output());
     }
-    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM events")
-        .fetch_one(running.database.pool())
-        .await
-        .unwrap();
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(running.database.pool()).await.unwrap();
     assert_eq!(stored, 30);
 }
 
@@ -55,18 +40,10 @@ async fn the_gateway_is_not_ready_without_a_service_and_names_it() {
     running.processes.get_mut("issue").unwrap().wait(PATIENCE).await;
     for base in [admin, running.url()] {
         let (status, text) = ready(&base).await;
-        assert!(
-            status == 503 && text.contains("issue") && !text.contains("writer"),
-            "{status} {text}"
-        );
+        assert!(status == 503 && text.contains("issue") && !text.contains("writer"), "{status} {text}");
     }
     let token = running.token("ada@example.com").await;
     let (_, project, _) = running.project(&token).await;
-    let answer = running
-        .get(&format!("/v1/projects/{project}/events"), &token)
-        .await;
-    assert_eq!(
-        (answer.status, answer.reason().as_str()),
-        (503, "SERVICE_UNAVAILABLE")
-    );
+    let answer = running.get(&format!("/v1/projects/{project}/events"), &token).await;
+    assert_eq!((answer.status, answer.reason().as_str()), (503, "SERVICE_UNAVAILABLE"));
 }

@@ -39,15 +39,10 @@ impl TraceService for Receiver {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for resource in request.into_inner().resource_spans {
             let attributes = resource.resource.unwrap_or_default().attributes;
-            let name = attributes
-                .iter()
-                .find(|attribute| attribute.key == "service.name");
+            let name = attributes.iter().find(|attribute| attribute.key == "service.name");
             let name = format!("{:?}", name.and_then(|attribute| attribute.value.clone()));
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            self.spans
-                .lock()
-                .unwrap()
-                .extend(spans.map(|span| (name.clone(), span)));
+            self.spans.lock().unwrap().extend(spans.map(|span| (name.clone(), span)));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -78,35 +73,20 @@ async fn one_trace_leads_from_the_http_request_to_the_sql() {
 
     let path = eventually("the whole trace was received", PATIENCE, async || {
         let spans = receiver.spans.lock().unwrap();
-        let ours: Vec<_> = spans
-            .iter()
-            .filter(|(_, span)| hex(&span.trace_id) == trace_id)
-            .collect();
+        let ours: Vec<_> = spans.iter().filter(|(_, span)| hex(&span.trace_id) == trace_id).collect();
         // From the SQL up to the caller: each span, and who sent it.
         let mut path = Vec::new();
         let mut next = ours.iter().find(|(_, span)| span.name == "db.org.list");
         while let Some((sender, span)) = next {
             path.push((sender.clone(), span.name.clone(), hex(&span.parent_span_id)));
-            next = ours
-                .iter()
-                .find(|(_, parent)| parent.span_id == span.parent_span_id);
+            next = ours.iter().find(|(_, parent)| parent.span_id == span.parent_span_id);
         }
-        let complete = path
-            .last()
-            .is_some_and(|(_, _, parent)| parent == "b7ad6b7169203331");
-        if complete {
-            Ok(path)
-        } else {
-            Err(format!("{path:?}"))
-        }
+        let complete = path.last().is_some_and(|(_, _, parent)| parent == "b7ad6b7169203331");
+        if complete { Ok(path) } else { Err(format!("{path:?}")) }
     })
     .await;
     let names: Vec<&str> = path.iter().map(|(_, name, _)| name.as_str()).collect();
-    assert_eq!(
-        names[..2],
-        ["db.org.list", "mesher.org.v1.OrgService/ListOrgs"],
-        "{path:?}"
-    );
+    assert_eq!(names[..2], ["db.org.list", "mesher.org.v1.OrgService/ListOrgs"], "{path:?}");
     assert!(
         path[1].0.contains("mesher-org") && path.last().unwrap().0.contains("mesher-gateway"),
         "{path:?}"
@@ -120,55 +100,29 @@ async fn every_binary_has_health_readiness_and_metrics_on_its_admin_address() {
     let token = running.token("ada@example.com").await;
     let (_, project, key) = running.project(&token).await;
     running.post("/v1/events", &key, r#"{"message": "boom"}"#).await;
-    running
-        .get(&format!("/v1/projects/{project}/events"), &token)
-        .await;
+    running.get(&format!("/v1/projects/{project}/events"), &token).await;
     let client = http_client().build().unwrap();
     for (name, expected) in [
-        (
-            "org",
-            r#"mesher_rpc_calls_total{rpc="/mesher.org.v1.OrgService/CreateOrg",code="OK"} 1"#,
-        ),
+        ("org", r#"mesher_rpc_calls_total{rpc="/mesher.org.v1.OrgService/CreateOrg",code="OK"} 1"#),
         (
             "project",
             r#"mesher_rpc_calls_total{rpc="/mesher.project.v1.ProjectService/CreateApiKey",code="OK"} 1"#,
         ),
-        (
-            "user",
-            r#"mesher_rpc_calls_total{rpc="/mesher.user.v1.UserService/Login",code="OK"} 1"#,
-        ),
+        ("user", r#"mesher_rpc_calls_total{rpc="/mesher.user.v1.UserService/Login",code="OK"} 1"#),
         ("writer", "mesher_writer_accepted_total 1"),
-        (
-            "issue",
-            r#"mesher_rpc_calls_total{rpc="/mesher.issue.v1.IssueService/ListEvents",code="OK"} 1"#,
-        ),
+        ("issue", r#"mesher_rpc_calls_total{rpc="/mesher.issue.v1.IssueService/ListEvents",code="OK"} 1"#),
         ("gateway", "/v1/events"),
     ] {
         let admin = format!("http://{}", running.address(name, "admin"));
         for path in ["/healthz", "/readyz"] {
             assert_eq!(
-                client
-                    .get(format!("{admin}{path}"))
-                    .send()
-                    .await
-                    .unwrap()
-                    .status(),
+                client.get(format!("{admin}{path}")).send().await.unwrap().status(),
                 200,
                 "{name}{path}"
             );
         }
-        let metrics = client
-            .get(format!("{admin}/metrics"))
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let metrics = client.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
         assert!(metrics.contains(expected), "{name}: {metrics}");
-        assert!(
-            !metrics.contains(&key) && !metrics.contains(&token),
-            "{name} shows a secret"
-        );
+        assert!(!metrics.contains(&key) && !metrics.contains(&token), "{name} shows a secret");
     }
 }

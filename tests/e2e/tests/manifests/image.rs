@@ -1,0 +1,112 @@
+//! The Dockerfile, as far as it repeats what stands elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    cli::Binaries,
+    container::{Configured, Container},
+};
+
+/// What the image gives every container that is made from it.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    pub(crate) entrypoint: Vec<String>,
+    pub(crate) variables: BTreeMap<String, Option<String>>,
+    exposed: BTreeSet<u16>,
+    /// The binaries in it.
+    binaries: BTreeSet<String>,
+    /// The image's own version, for its label.
+    version: String,
+    /// The tags of the images that it is built in.
+    compilers: BTreeSet<String>,
+}
+
+impl Image {
+    pub(crate) fn parse(dockerfile: &str) -> Self {
+        let mut image = Self::default();
+        let lines: Vec<&str> =
+            dockerfile.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+        let joined = lines.join("\n").replace("\\\n", " ");
+        for line in joined.lines() {
+            let (instruction, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let words: Vec<&str> = rest.split_whitespace().collect();
+            match instruction {
+                "FROM" => {
+                    // What an earlier stage said does not reach the last.
+                    image.variables.clear();
+                    image.exposed.clear();
+                    if let Some(tag) = words.first().and_then(|name| name.strip_prefix("rust:")) {
+                        image.compilers.insert(tag.to_owned());
+                    }
+                }
+                "ENV" => image.variables.extend(words.iter().filter_map(|word| {
+                    let (name, value) = word.split_once('=')?;
+                    Some((name.to_owned(), Some(value.to_owned())))
+                })),
+                "ARG" => {
+                    if let Some(version) = rest.strip_prefix("VERSION=") {
+                        version.clone_into(&mut image.version);
+                    } else if let Some(names) = rest.strip_prefix("BINARIES=") {
+                        let names = names.trim_matches('"').split_whitespace();
+                        image.binaries.extend(names.map(str::to_owned));
+                    }
+                }
+                "EXPOSE" => image.exposed.extend(words.iter().map(|port| -> u16 { port.parse().unwrap() })),
+                "ENTRYPOINT" => image.entrypoint = serde_json::from_str(rest).unwrap(),
+                _ => {}
+            }
+        }
+        image
+    }
+}
+
+/// All that is wrong with the image.
+pub(crate) async fn check(image: &Image, toolchain: &str, binaries: &mut Binaries) -> Vec<String> {
+    let mut problems = Vec::new();
+    let built: BTreeSet<String> = binaries.names().iter().cloned().collect();
+    if image.binaries != built {
+        problems.push(format!("it has {:?}, not {built:?}", image.binaries));
+    }
+    if image.version != env!("CARGO_PKG_VERSION") {
+        problems.push(format!("its version is {}", image.version));
+    }
+    for compiler in &image.compilers {
+        let version = compiler.split('-').next().unwrap_or_default();
+        if !toolchain.contains(&format!("channel = \"{version}.")) {
+            problems.push(format!("it is built with {compiler}, and rust-toolchain.toml says {toolchain}"));
+        }
+    }
+    let Some(entrypoint) = image.as_container().configure(binaries, &mut problems).await else {
+        return problems;
+    };
+    // The entry point serves only the gateway to others; the binaries of their own listen on the default ports.
+    let mut reachable: BTreeSet<u16> = entrypoint.reachable(&mut problems).into_values().collect();
+    for binary in built.iter().filter(|binary| **binary != entrypoint.binary) {
+        let container =
+            Container { name: binary.clone(), command: vec![binary.clone()], ..Container::default() };
+        let configured = container.configure(binaries, &mut problems).await;
+        reachable.extend(configured.iter().flat_map(default_ports));
+    }
+    if image.exposed != reachable {
+        problems.push(format!("it exposes {:?}, and its binaries listen on {reachable:?}", image.exposed));
+    }
+    problems
+}
+
+impl Image {
+    fn as_container(&self) -> Container {
+        Container {
+            name: "the image".to_owned(),
+            command: self.entrypoint.clone(),
+            variables: self.variables.clone(),
+            ports: BTreeSet::new(),
+        }
+    }
+}
+
+fn default_ports(configured: &Configured) -> BTreeSet<u16> {
+    configured
+        .flags_ending("listen")
+        .filter_map(|flag| configured.value(flag)?.rsplit(':').next()?.parse().ok())
+        .collect()
+}

@@ -1,0 +1,166 @@
+//! The deployment files against the binaries: every flag, variable, port and binary that they name is there.
+//!
+//! Each check gives a list of problems, and a second test breaks the files one by one to see that it is found.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
+
+mod breaks;
+mod cli;
+mod compose;
+mod container;
+mod image;
+mod network;
+mod objects;
+mod overlay;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use mesher_testing::{ScratchDir, tool};
+
+use crate::{breaks::Break, cli::Binaries, compose::Compose, image::Image, objects::Objects};
+
+const OVERLAYS: [&str; 2] = ["single", "cluster"];
+
+/// The version of Kubernetes whose schemas the manifests are held to.
+const KUBERNETES: &str = "1.32";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What `kubectl kustomize` makes of an overlay; none without kubectl.
+fn build(overlay: &str) -> Option<String> {
+    let kubectl = tool("kubectl", "the Kubernetes manifests")?;
+    let output = Command::new(kubectl)
+        .arg("kustomize")
+        .arg(root().join("deploy/kubernetes/overlays").join(overlay))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{overlay}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn kubernetes_knows_every_field_of_the_overlays() {
+    let Some(validator) = tool("kubernetes-validate", "the manifests against the schemas of Kubernetes")
+    else {
+        return;
+    };
+    let scratch = ScratchDir::new();
+    for overlay in OVERLAYS {
+        let Some(manifests) = build(overlay) else {
+            return;
+        };
+        let validate = |manifests: &str| {
+            let path = scratch.join(format!("{overlay}.yaml"));
+            fs::write(&path, manifests).unwrap();
+            Command::new(&validator)
+                .args(["--strict", "--quiet", "-k", KUBERNETES])
+                .arg(path)
+                .output()
+                .unwrap()
+        };
+        let output = validate(&manifests);
+        assert!(
+            output.status.success(),
+            "{overlay}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let broken = manifests.replacen("readOnlyRootFilesystem:", "readonlyRootFilesystem:", 1);
+        assert!(!validate(&broken).status.success(), "the validator overlooks an unknown field");
+    }
+}
+
+#[tokio::test]
+async fn the_overlays_agree_with_the_binaries() {
+    let mut binaries = Binaries::of_workspace();
+    for overlay in OVERLAYS {
+        let Some(manifests) = build(overlay) else {
+            return;
+        };
+        let problems = overlay::check(&Objects::parse(&manifests), &mut binaries).await;
+        assert!(problems.is_empty(), "{overlay}:\n{}", problems.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn the_image_agrees_with_the_binaries() {
+    let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
+    let problems = image::check(&image, &read("rust-toolchain.toml"), &mut binaries).await;
+    assert!(problems.is_empty(), "deploy/Dockerfile:\n{}", problems.join("\n"));
+}
+
+#[tokio::test]
+async fn the_compose_file_agrees_with_the_binaries() {
+    let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
+    let compose = Compose::parse(&read("deploy/compose.yaml"));
+    let problems = compose::check(&compose, &image, &mut binaries).await;
+    assert!(problems.is_empty(), "deploy/compose.yaml:\n{}", problems.join("\n"));
+}
+
+/// Breaks a text, and holds `problems` of it to naming what is broken.
+async fn assert_found(text: &str, breaks: &[Break], mut problems: impl AsyncFnMut(&str) -> Vec<String>) {
+    for &(from, to, expected) in breaks {
+        assert!(text.contains(from), "there is no {from} to break");
+        let found = problems(&text.replace(from, to)).await;
+        assert!(
+            found.iter().any(|problem| problem.contains(expected)),
+            "{from} was made {to}, and `{expected}` is not among {found:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_broken_overlay_is_found() {
+    let Some(manifests) = build("single") else {
+        return;
+    };
+    let mut binaries = Binaries::of_workspace();
+    assert_found(&manifests, breaks::OVERLAY, async |manifests| {
+        overlay::check(&Objects::parse(manifests), &mut binaries).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_cluster_is_found() {
+    let Some(manifests) = build("cluster") else {
+        return;
+    };
+    let mut binaries = Binaries::of_workspace();
+    assert_found(&manifests, breaks::CLUSTER, async |manifests| {
+        overlay::check(&Objects::parse(manifests), &mut binaries).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_image_is_found() {
+    let mut binaries = Binaries::of_workspace();
+    assert_found(&read("deploy/Dockerfile"), breaks::IMAGE, async |dockerfile| {
+        let image = Image::parse(dockerfile);
+        image::check(&image, &read("rust-toolchain.toml"), &mut binaries).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_compose_file_is_found() {
+    let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
+    assert_found(&read("deploy/compose.yaml"), breaks::COMPOSE, async |yaml| {
+        compose::check(&Compose::parse(yaml), &image, &mut binaries).await
+    })
+    .await;
+}

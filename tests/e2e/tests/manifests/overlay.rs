@@ -1,0 +1,378 @@
+//! What holds for an overlay: its objects agree with each other and with the binaries.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    cli::Binaries,
+    container::{Configured, Container},
+    network::{Party, connects},
+    objects::{Object, Objects, PodContainer, Port, Probe, ServiceSpec, Workload, selects},
+};
+
+/// The image, at the version that this workspace builds.
+const IMAGE: &str = concat!("mesher:", env!("CARGO_PKG_VERSION"));
+
+/// The Secret that README.md has made.
+const DATABASE_URLS: &str = "mesher-database-urls";
+
+/// Where PostgreSQL listens, wherever it is.
+const POSTGRES: u16 = 5432;
+
+/// A workload, with what its container runs; nothing is known of those that run no binary of Mesher.
+struct Pod<'a> {
+    workload: &'a Workload,
+    ports: BTreeMap<String, u16>,
+    configured: Option<Configured>,
+}
+
+impl Pod<'_> {
+    fn name(&self) -> &str {
+        &self.workload.name
+    }
+
+    fn party(&self) -> Party {
+        Party::pod(self.workload.spec.template.metadata.labels.clone(), self.ports.clone())
+    }
+
+    fn resolve(&self, port: &Port) -> Option<u16> {
+        match port {
+            Port::Number(number) => self.ports.values().find(|known| *known == number).copied(),
+            Port::Name(name) => self.ports.get(name).copied(),
+        }
+    }
+
+    fn runs(&self, binary: &str) -> bool {
+        self.configured.as_ref().is_some_and(|configured| configured.binary == binary)
+    }
+
+    fn uses_database(&self) -> bool {
+        self.configured.as_ref().is_some_and(|configured| configured.setting("--database-url").is_some())
+    }
+}
+
+/// All that is wrong with an overlay.
+pub(crate) async fn check(objects: &Objects, binaries: &mut Binaries) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut pods = Vec::new();
+    for workload in &objects.workloads {
+        pods.push(read_pod(workload, objects, binaries, &mut problems).await);
+    }
+    for binary in binaries.names() {
+        if !pods.iter().any(|pod| pod.runs(binary)) {
+            problems.push(format!("no pod runs {binary}"));
+        }
+    }
+    for pod in &pods {
+        check_pod(pod, objects, &mut problems);
+    }
+    for service in &objects.services {
+        check_service(service, &pods, &mut problems);
+    }
+    let calls = check_addresses(objects, &pods, &mut problems);
+    check_network(objects, &pods, &calls, &mut problems);
+    check_references(objects, &mut problems);
+    problems
+}
+
+async fn read_pod<'a>(
+    workload: &'a Workload,
+    objects: &Objects,
+    binaries: &mut Binaries,
+    problems: &mut Vec<String>,
+) -> Pod<'a> {
+    let name = &workload.name;
+    let [container] = workload.spec.template.spec.containers.as_slice() else {
+        panic!("{name}: the checks know only pods with one container");
+    };
+    let ports: BTreeMap<String, u16> =
+        container.ports.iter().map(|port| (port.name.clone(), port.container_port)).collect();
+    let mut pod = Pod { workload, ports, configured: None };
+    if container.image.split(':').next() != Some("mesher") {
+        return pod;
+    }
+    if container.image != IMAGE {
+        problems.push(format!("{name}: the image is {}, not {IMAGE}", container.image));
+    }
+    let description = Container {
+        name: name.clone(),
+        command: [container.command.as_slice(), container.args.as_slice()].concat(),
+        variables: variables(name, container, objects, problems),
+        ports: pod.ports.values().copied().collect(),
+    };
+    pod.configured = description.configure(binaries, problems).await;
+    pod
+}
+
+fn variables(
+    name: &str,
+    container: &PodContainer,
+    objects: &Objects,
+    problems: &mut Vec<String>,
+) -> BTreeMap<String, Option<String>> {
+    let mut variables = BTreeMap::new();
+    for source in &container.env_from {
+        let map = &source.config_map_ref.name;
+        match objects.config_maps.get(map) {
+            Some(data) => {
+                let known = data.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
+                variables.extend(known);
+            }
+            None => problems.push(format!("{name}: there is no ConfigMap {map}")),
+        }
+    }
+    let own = container.env.iter().map(|variable| (variable.name.clone(), variable.value.clone()));
+    variables.extend(own);
+    variables
+}
+
+fn check_pod(pod: &Pod<'_>, objects: &Objects, problems: &mut Vec<String>) {
+    let template = &pod.workload.spec.template;
+    let account = template.spec.service_account_name.as_deref().unwrap_or("default");
+    if !objects.service_accounts.iter().any(|known| known == account) {
+        problems.push(format!("{}: there is no ServiceAccount {account}", pod.name()));
+    }
+    let Some(configured) = &pod.configured else {
+        return;
+    };
+    if template.spec.enable_service_links != Some(false) {
+        problems.push(format!("{}: Kubernetes adds variables that begin with MESHER_", pod.name()));
+    }
+    configured.check_ports(problems);
+    check_secret(pod, &template.spec.containers[0], problems);
+    if configured.serves() {
+        check_server(pod, configured, &template.spec.containers[0], problems);
+    }
+}
+
+/// Holds a pod to the database URL that is its own: another's has the rights of another.
+fn check_secret(pod: &Pod<'_>, container: &PodContainer, problems: &mut Vec<String>) {
+    let name = pod.name();
+    let secrets: Vec<String> = container
+        .env
+        .iter()
+        .filter_map(|variable| {
+            let secret = &variable.value_from.as_ref()?.secret_key_ref;
+            Some(format!("{}: {}/{}", variable.name, secret.name, secret.key))
+        })
+        .collect();
+    let own = pod.workload.object_name.trim_start_matches("mesher-");
+    let expected = format!("MESHER_DATABASE_URL: {DATABASE_URLS}/{own}-database-url");
+    let expected = Vec::from_iter(pod.uses_database().then_some(expected));
+    if secrets != expected {
+        problems.push(format!("{name}: has the secrets {secrets:?}, not {expected:?}"));
+    }
+}
+
+/// What holds for a pod that serves: it is probed and scraped where it answers, and has the time that it takes.
+fn check_server(
+    pod: &Pod<'_>,
+    configured: &Configured,
+    container: &PodContainer,
+    problems: &mut Vec<String>,
+) {
+    let name = pod.name();
+    let template = &pod.workload.spec.template;
+    let admin = configured.port("--admin-listen");
+    // The gateway's /readyz is all services' together: with it, the absence of one would be the absence of all.
+    let ready = if pod.runs("mesher-gateway") { "/healthz" } else { "/readyz" };
+    let probes = [
+        ("startup", &container.startup_probe, "/healthz"),
+        ("liveness", &container.liveness_probe, "/healthz"),
+        ("readiness", &container.readiness_probe, ready),
+    ];
+    for (kind, probe, path) in probes {
+        let get = probe.as_ref().and_then(|probe| probe.http_get.as_ref());
+        let Some(get) = get else {
+            problems.push(format!("{name}: there is no {kind} probe over HTTP"));
+            continue;
+        };
+        let port = pod.resolve(&get.port);
+        if port.is_none() || port != admin || get.path != path {
+            problems.push(format!(
+                "{name}: the {kind} probe asks {} of {:?}, not {path} of the admin port {admin:?}",
+                get.path, get.port
+            ));
+        }
+    }
+    let annotations = &template.metadata.annotations;
+    let scraped = annotations.get("prometheus.io/port").map(|port| port.parse());
+    if scraped != admin.map(Ok) || annotations.get("prometheus.io/path").is_none_or(|path| path != "/metrics")
+    {
+        problems.push(format!(
+            "{name}: Prometheus is told {annotations:?}, and metrics are at /metrics of {admin:?}"
+        ));
+    }
+    let sleep = container.lifecycle.pre_stop.as_ref().map_or(0, |hook| hook.sleep.seconds);
+    let granted = template.spec.termination_grace_period_seconds.saturating_sub(sleep);
+    configured.check_grace(Duration::from_secs(granted), problems);
+    let patience = container.startup_probe.as_ref().map_or(Duration::ZERO, Probe::patience);
+    if configured.duration("--database-wait").is_some_and(|wait| patience <= wait) {
+        problems.push(format!("{name}: is killed after {patience:?}, while it may wait for its database"));
+    }
+}
+
+impl Probe {
+    /// How long it is answered by nobody until it counts.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.period_seconds * self.failure_threshold)
+    }
+}
+
+fn check_service(service: &Object<ServiceSpec>, pods: &[Pod<'_>], problems: &mut Vec<String>) {
+    let name = &service.metadata.name;
+    let selected: Vec<&Pod<'_>> = selected_by(service, pods).collect();
+    if selected.len() != 1 {
+        problems.push(format!("Service {name}: selects {} workloads", selected.len()));
+    }
+    for pod in selected {
+        for port in &service.spec.ports {
+            let target = port.target_port.clone().unwrap_or(Port::Number(port.port));
+            let resolved = pod.resolve(&target);
+            if resolved.is_none() {
+                problems.push(format!("Service {name}: {} has no port {target:?}", pod.name()));
+            }
+            // Its name stands for the pods themselves, and no port is mapped to another.
+            let headless = service.spec.cluster_ip.as_deref() == Some("None");
+            if headless && resolved != Some(port.port) {
+                problems.push(format!("Service {name}: is headless, and port {} is {resolved:?}", port.port));
+            }
+        }
+    }
+}
+
+fn selected_by<'a, 'p>(
+    service: &'a Object<ServiceSpec>,
+    pods: &'a [Pod<'p>],
+) -> impl Iterator<Item = &'a Pod<'p>> {
+    pods.iter().filter(|pod| selects(&service.spec.selector, &pod.workload.spec.template.metadata.labels))
+}
+
+/// A connection: from, to, and the port.
+type Calls = BTreeSet<(String, String, u16)>;
+
+/// Follows every `--NAME-address` to the pod that it leads to, which has to run `mesher-NAME`. What is called so.
+fn check_addresses(objects: &Objects, pods: &[Pod<'_>], problems: &mut Vec<String>) -> Calls {
+    let mut calls = Calls::new();
+    for pod in pods {
+        let Some(configured) = &pod.configured else {
+            continue;
+        };
+        for flag in configured.flags_ending("-address") {
+            let peer = flag.trim_start_matches("--").trim_end_matches("-address");
+            let address = configured.value(flag).unwrap_or_default();
+            let Some((called, port)) = follow(address, objects, pods) else {
+                problems.push(format!("{}: {flag} is {address}, which is no Service", pod.name()));
+                continue;
+            };
+            let grpc = called.configured.as_ref().and_then(|called| called.port("--listen"));
+            if !called.runs(&format!("mesher-{peer}")) || grpc != Some(port) {
+                problems.push(format!(
+                    "{}: {flag} is {address}, which is port {port} of {}",
+                    pod.name(),
+                    called.name()
+                ));
+            }
+            calls.insert((pod.name().to_owned(), called.name().to_owned(), port));
+        }
+    }
+    calls
+}
+
+/// The pod and the port that `http://SERVICE:PORT` or, of a stateful set, `http://POD.SERVICE:PORT` leads to.
+fn follow<'a, 'p>(address: &str, objects: &'a Objects, pods: &'a [Pod<'p>]) -> Option<(&'a Pod<'p>, u16)> {
+    let (host, port) = address.strip_prefix("http://")?.split_once(':')?;
+    let port: u16 = port.parse().ok()?;
+    let (replica, service) = match host.split_once('.') {
+        Some((replica, service)) => (Some(replica), service),
+        None => (None, host),
+    };
+    let service = objects.services.iter().find(|known| known.metadata.name == service)?;
+    let pod = selected_by(service, pods).next()?;
+    let is_replica = |replica: &str| {
+        replica.strip_prefix(&pod.workload.object_name).is_some_and(|number| number.starts_with('-'))
+    };
+    if !replica.is_none_or(is_replica) {
+        return None;
+    }
+    let port = service.spec.ports.iter().find(|known| known.port == port)?;
+    let target = port.target_port.clone().unwrap_or(Port::Number(port.port));
+    Some((pod, pod.resolve(&target)?))
+}
+
+/// Compares what the network policies let through with what is called, for every pair and every port.
+fn check_network(objects: &Objects, pods: &[Pod<'_>], calls: &Calls, problems: &mut Vec<String>) {
+    let policies = &objects.policies;
+    let (world, monitoring) = (Party::world(), Party::elsewhere("monitoring", &[]));
+    let stranger = Party::elsewhere("default", &[]);
+    let resolver = Party::elsewhere("kube-system", &[("k8s-app", "kube-dns")]);
+    let in_cluster = pods.iter().any(|pod| pod.configured.is_none());
+    let mut expect = |from: &str, to: &str, port: u16, expected: bool, actual: bool| {
+        if actual != expected {
+            let verb = if actual { "let" } else { "keep" };
+            let way = if actual { "into" } else { "out of" };
+            problems.push(format!("the network policies {verb} {from} {way} port {port} of {to}"));
+        }
+    };
+    for to in pods {
+        let admin = to.configured.as_ref().and_then(|configured| configured.port("--admin-listen"));
+        for &port in to.ports.values() {
+            for from in pods {
+                let call = (from.name().to_owned(), to.name().to_owned(), port);
+                let database = to.configured.is_none() && from.uses_database();
+                let expected = calls.contains(&call) || database;
+                // It is part of what the world may.
+                let anyone = to.runs("mesher-gateway") && Some(port) != admin;
+                let actual = connects(policies, &from.party(), &to.party(), port, "TCP");
+                if !anyone {
+                    expect(from.name(), to.name(), port, expected, actual);
+                }
+            }
+            let entrance = to.runs("mesher-gateway") && Some(port) != admin;
+            for (name, party, expected) in [
+                ("the world", &world, entrance),
+                ("another namespace", &stranger, entrance),
+                ("monitoring", &monitoring, entrance || Some(port) == admin),
+            ] {
+                let actual = connects(policies, party, &to.party(), port, "TCP");
+                expect(name, to.name(), port, expected, actual);
+            }
+        }
+    }
+    for from in pods {
+        let (name, party) = (from.name(), from.party());
+        let mut reaches = |to: &Party, what: &str, port: u16, protocol: &str, expected: bool| {
+            let actual = connects(policies, &party, to, port, protocol);
+            expect(name, what, port, expected, actual);
+        };
+        reaches(&resolver, "the DNS", 53, "UDP", true);
+        reaches(&resolver, "the DNS", 53, "TCP", true);
+        let outside = from.uses_database() && !in_cluster;
+        reaches(&world, "the world", POSTGRES, "TCP", outside);
+        reaches(&world, "the world", 443, "TCP", false);
+        reaches(&stranger, "another namespace", POSTGRES, "TCP", false);
+    }
+}
+
+/// What is scaled and kept available has to be there.
+fn check_references(objects: &Objects, problems: &mut Vec<String>) {
+    for budget in &objects.disruption_budgets {
+        let selected = objects.workloads.iter().filter(|workload| {
+            let labels = &workload.spec.template.metadata.labels;
+            budget.spec.selector.matches(labels)
+        });
+        if selected.count() != 1 {
+            problems.push(format!("PodDisruptionBudget {}: is not one workload's", budget.metadata.name));
+        }
+    }
+    for autoscaler in &objects.autoscalers {
+        let target = &autoscaler.spec.scale_target_ref;
+        let target = format!("{} {}", target.kind, target.name);
+        if !objects.workloads.iter().any(|workload| workload.name == target) {
+            problems
+                .push(format!("HorizontalPodAutoscaler {}: there is no {target}", autoscaler.metadata.name));
+        }
+    }
+}

@@ -33,7 +33,6 @@ fn text(value: &Value, pointer: &str) -> String {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one session, to be read from top to bottom")]
 async fn the_first_session_works_by_grpcurl_straight_at_the_services() {
     let Some(program) = tool("grpcurl", "the services with a real gRPC client") else {
         return;

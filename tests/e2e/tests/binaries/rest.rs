@@ -35,7 +35,6 @@ async fn the_first_session_of_the_readme_works() {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one session, to be read from top to bottom")]
 async fn every_row_of_the_api_works_over_rest() {
     let running = Running::start().await;
     let token = running.token("ada@example.com").await;

@@ -53,7 +53,10 @@ fn say(line: &str) {
 }
 
 fn start(ending: &str) -> Process {
-    run(ending, Command::new(env::current_exe().unwrap()))
+    // Whoever runs the tests in the background of a script has them ignore interrupts, and so would this.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(env::current_exe().unwrap());
+    run(ending, command)
 }
 
 /// The same, with its temporary files in a directory of its own.

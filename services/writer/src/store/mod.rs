@@ -50,7 +50,8 @@ impl Store {
         &self.partitions
     }
 
-    /// One transaction: what is not in the table yet, and is not `gone`, is copied into it.
+    /// One transaction: what is not in the table yet, and is not `gone`, is copied into it. Only `suspects` are looked
+    /// for in the table.
     #[instrument(
         name = "db.events.copy", skip_all,
         fields(otel.kind = "client", db.system.name = "postgresql", events = batch.len())
@@ -59,9 +60,10 @@ impl Store {
         &self,
         batch: &[Event],
         gone: &HashSet<ProjectId>,
+        suspects: Suspects,
     ) -> Result<Vec<Outcome>, DatabaseError> {
         let mut transaction = self.pool.begin().await?;
-        let stored = stored_already(&mut transaction, batch).await?;
+        let stored = stored_already(&mut transaction, batch, suspects).await?;
         let mut seen = HashSet::new();
         let outcomes: Vec<(Outcome, bool)> = batch
             .iter()
@@ -99,14 +101,26 @@ impl Store {
     }
 }
 
+/// Which events of a batch may be in the table already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suspects {
+    /// Those whose ids their senders gave: ids made at admission are new.
+    GivenIds,
+    /// All: an earlier try may have been committed although its answer was lost.
+    All,
+}
+
 /// For each event of a batch, when an event with its id was received that is in the table already: up to a day
-/// before. Only ids that senders gave are looked for: those made at admission are new.
+/// before.
 async fn stored_already(
     connection: &mut PgConnection,
     batch: &[Event],
+    suspects: Suspects,
 ) -> Result<Vec<Option<DateTime<Utc>>>, DatabaseError> {
     let mut found = vec![None; batch.len()];
-    let given: Vec<(usize, &Event)> = batch.iter().enumerate().filter(|(_, event)| event.id_given).collect();
+    let suspected = |event: &Event| event.id_given || suspects == Suspects::All;
+    let given: Vec<(usize, &Event)> =
+        batch.iter().enumerate().filter(|(_, event)| suspected(event)).collect();
     let Some(oldest) = given.iter().map(|(_, event)| event.received_at).min() else {
         return Ok(found);
     };
@@ -136,10 +150,11 @@ async fn stored_already(
 impl Sink for Store {
     async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
         let mut gone = HashSet::new();
+        let mut suspects = Suspects::GivenIds;
         for _ in 0..RESTARTS {
             let days = batch.iter().map(|event| event.received_at.date_naive());
             self.partitions.ensure(days).await.map_err(SinkError::Unavailable)?;
-            let error = match self.try_store(batch, &gone).await {
+            let error = match self.try_store(batch, &gone, suspects).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
@@ -148,7 +163,7 @@ impl Sink for Store {
                 (_, Some("events_project_id_fkey")) => {
                     gone = self.deleted_projects(batch).await.map_err(SinkError::Unavailable)?;
                 }
-                (UNIQUE_VIOLATION, _) => {}
+                (UNIQUE_VIOLATION, _) => suspects = Suspects::All,
                 (CHECK_VIOLATION, None) => self.partitions.forget(),
                 _ => return Err(sink_error(error, sqlstate)),
             }

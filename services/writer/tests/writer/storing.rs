@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use mesher_common::{clock::Clock, id::ProjectId};
 use mesher_proto::mesher::writer::v1::{
     DropReason, Durability, StoreBatchRequest, StoreRequest, StoreStreamRequest, store_request, store_result,
 };
 use mesher_suite::{Suite, reason, violated_field, with_key};
 use mesher_testing::eventually;
+use mesher_writer::{
+    admission::{Sent, admit},
+    engine::sink::{Outcome, Sink as _},
+    store::Store,
+};
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 
@@ -147,6 +153,23 @@ async fn the_same_id_is_the_same_event_for_a_day() {
         0,
         "within a day it is the same, also in yesterday's partition"
     );
+}
+
+#[tokio::test]
+async fn a_batch_that_was_committed_although_its_answer_was_lost_is_not_stored_twice() {
+    let suite = Suite::start().await;
+    let project = ProjectId::parse("project_id", &suite.project().await.id).unwrap();
+    let store = Store::new(suite.database.pool().clone());
+    let clock = Clock::system();
+    let json = |text: &str| admit(project, &Sent::Json(text.as_bytes()), clock.now()).unwrap();
+    let given = json(r#"{"message":"m","event_id":"0123456789abcdef0123456789abcdef"}"#);
+    let batch = [json(r#"{"message":"m"}"#), given, json(r#"{"message":"m"}"#)];
+    for _ in 0..2 {
+        assert_eq!(store.store(&batch).await.unwrap(), [Outcome::Stored; 3]);
+    }
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(suite.database.pool()).await.unwrap();
+    assert_eq!(stored, 3);
 }
 
 #[tokio::test]

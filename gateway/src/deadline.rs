@@ -3,14 +3,15 @@
 use std::{future::Future, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
-use mesher_common::status::{self, Violation};
+use mesher_common::{
+    status::{self, Violation},
+    timeout,
+};
 use tokio::time::Instant;
 use tonic::Status;
 
 /// The client's limit in seconds.
 const SECONDS: &str = "x-request-timeout";
-/// The client's limit as gRPC writes it.
-const GRPC: &str = "grpc-timeout";
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +24,8 @@ impl Deadline {
     /// The deadline of a request with `headers` that begins now and may take `most`.
     pub(crate) fn new(headers: &HeaderMap, most: Duration) -> Result<Self, Status> {
         let seconds = read(headers, SECONDS, "is not a positive number of seconds", parse_seconds)?;
-        let grpc = read(headers, GRPC, "is not a gRPC timeout, such as 500m or 10S", parse_grpc)?;
+        let grpc =
+            read(headers, timeout::HEADER, "is not a gRPC timeout, such as 500m or 10S", timeout::parse)?;
         let limit = [seconds, grpc].into_iter().flatten().fold(most, Duration::min);
         Ok(Self { at: Instant::now() + limit, limit })
     }
@@ -60,24 +62,6 @@ fn read(
 
 fn parse_seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(text.parse().ok()?).ok()
-}
-
-/// At most 8 digits and a unit, as gRPC's protocol over HTTP/2 has it.
-fn parse_grpc(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let value = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(value * 3600)),
-        "M" => Some(Duration::from_secs(value * 60)),
-        "S" => Some(Duration::from_secs(value)),
-        "m" => Some(Duration::from_millis(value)),
-        "u" => Some(Duration::from_micros(value)),
-        "n" => Some(Duration::from_nanos(value)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

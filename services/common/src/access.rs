@@ -52,6 +52,9 @@ pub enum AccessError {
     /// It could not be found out.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// It could not be found out, by a query that several calls waited for.
+    #[error(transparent)]
+    SharedQuery(Arc<DatabaseError>),
 }
 
 impl From<AccessError> for Status {
@@ -63,7 +66,8 @@ impl From<AccessError> for Status {
             AccessError::Invalid(violation) => violation.into(),
             AccessError::NotFound { kind, id } => status::not_found(kind, &id.to_string()),
             AccessError::RoleInsufficient(required) => status::role_insufficient(required),
-            AccessError::Database(error) => error.into(),
+            AccessError::Database(error) => (&error).into(),
+            AccessError::SharedQuery(error) => error.as_ref().into(),
         }
     }
 }
@@ -193,11 +197,7 @@ async fn cached(
     key: SecretHash,
     look_up: impl Future<Output = Result<Option<ProjectId>, DatabaseError>>,
 ) -> Result<Option<ProjectId>, AccessError> {
-    cache.try_get_with(key, look_up).await.map_err(|error: Arc<DatabaseError>| {
-        // Shared by all who waited: the cause is logged by whoever looked it up.
-        tracing::debug!(%error, "an API key could not be resolved");
-        AccessError::Database(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
-    })
+    cache.try_get_with(key, look_up).await.map_err(AccessError::SharedQuery)
 }
 
 /// The token in `authorization: Bearer TOKEN`; the scheme's case does not matter (RFC 9110).

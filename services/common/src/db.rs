@@ -158,11 +158,17 @@ fn unavailable(code: &str) -> bool {
     code == "25006" || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
+impl From<&DatabaseError> for tonic::Status {
+    fn from(error: &DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(cause) => status::database_unavailable(cause),
+            DatabaseError::Query(cause) => status::internal(cause),
+        }
+    }
+}
+
 impl From<DatabaseError> for tonic::Status {
     fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Unavailable(cause) => status::database_unavailable(&cause),
-            DatabaseError::Query(cause) => status::internal(&cause),
-        }
+        (&error).into()
     }
 }

@@ -22,3 +22,4 @@ pub mod status;
 pub mod supervise;
 pub mod telemetry;
 pub mod text;
+pub mod timeout;

@@ -1,7 +1,7 @@
 //! Pages of lists: how many, and from where on. Lists run from the newest to the oldest.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -93,6 +93,10 @@ fn decode(scope: &str, token: &str) -> Option<Cursor> {
     }
     let (micros, id) = cursor.split_at_checked(8)?;
     let time = DateTime::from_timestamp_micros(i64::from_be_bytes(micros.try_into().ok()?))?;
+    // Nothing is older than Mesher, and PostgreSQL's range ends elsewhere than chrono's.
+    if !(1970..=9999).contains(&time.year()) {
+        return None;
+    }
     Some(Cursor { time, id: Uuid::from_slice(id).ok()? })
 }
 
@@ -142,6 +146,9 @@ mod tests {
         let mut forged = URL_SAFE_NO_PAD.decode(&token).unwrap();
         forged[3] ^= 1;
         let forged = URL_SAFE_NO_PAD.encode(forged);
+        // One whose check is right, of a time that no entry has.
+        let ancient = encode("x", cursor(-6_000_000_000_000_000_000));
+        assert!(Page::parse("x", 0, &ancient).is_err());
         for (scope, token) in [
             ("ListProjects/b", token.as_str()),
             ("ListProjects/a", &forged),

@@ -1,15 +1,18 @@
-//! What surrounds every gRPC call at the server: one span that continues the caller's trace, metrics, and a bound
-//! on the calls in hand.
+//! What surrounds every gRPC call at the server: one span that continues the caller's trace, metrics, a deadline, a bound
+//! on the calls in hand, and an answer whatever happens.
 
 use std::{
+    any::Any,
     collections::HashSet,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, LazyLock},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, Request, Response};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -17,17 +20,30 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
+use uuid::Uuid;
 
-use crate::{status, telemetry};
+use crate::{status, telemetry, timeout};
 
-/// The most calls in hand at once, open streams included; more are refused with `RESOURCE_EXHAUSTED`.
+/// The most calls of the API in hand at once, open streams included; more are refused with `RESOURCE_EXHAUSTED`.
 pub const MAX_CALLS: usize = 1024;
 
-/// How long a call may take until its answer begins.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most other calls in hand at once: those that watch the health, or read the descriptors. They have room of their
+/// own, for they need no credentials. Asking for the health once is always possible.
+const MAX_OTHER_CALLS: usize = 64;
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+
+/// How long a call may take until its answer begins; a caller may ask for less. Below the grace period of a shutdown.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// By how much a call ends before its caller's deadline, so that it is this answer that the caller gets.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(5);
+
+/// The header that names a call in the log; made here if it does not come with the call.
+pub const REQUEST_ID: &str = "x-request-id";
 
 /// The label of every RPC that is not of the API.
 const OTHER: &str = "other";
@@ -54,16 +70,25 @@ pub struct RpcLayer {
     latency: Family<CallLabels, Histogram, fn() -> Histogram>,
     in_hand: Gauge,
     permits: Arc<Semaphore>,
+    other_permits: Arc<Semaphore>,
+    shutdown: CancellationToken,
 }
 
+/// A bug.
+#[derive(Debug, thiserror::Error)]
+#[error("the handler of a call panicked: {0}")]
+struct Panicked(String);
+
 impl RpcLayer {
-    /// A layer whose metrics are in `registry`.
-    pub fn new(registry: &mut Registry) -> Self {
+    /// A layer whose metrics are in `registry`. Streams that are not of the API end when `shutdown` is cancelled.
+    pub fn new(registry: &mut Registry, shutdown: CancellationToken) -> Self {
         let layer = Self {
             calls: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
             in_hand: Gauge::default(),
             permits: Arc::new(Semaphore::new(MAX_CALLS)),
+            other_permits: Arc::new(Semaphore::new(MAX_OTHER_CALLS)),
+            shutdown,
         };
         registry.register("mesher_rpc_calls", "Calls that ended, by status code", layer.calls.clone());
         registry.register("mesher_rpc_seconds", "Time from a call to its end", layer.latency.clone());
@@ -105,13 +130,13 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let rpc = known(request.uri().path());
-        let Ok(permit) = Arc::clone(&self.layer.permits).try_acquire_owned() else {
-            self.layer.calls.get_or_create(&EndLabels { rpc, code: name(Code::ResourceExhausted) }).inc();
-            let refusal = status::overloaded("the server has too many calls in hand").into_http();
-            return Box::pin(async { Ok(refusal) });
+        let permit = match self.layer.admit(rpc, request.uri().path()) {
+            Ok(permit) => permit,
+            Err(refusal) => return Box::pin(async { Ok(refusal.into_http()) }),
         };
+        let request_id = request_id(&mut request);
         let span = tracing::info_span!(
             "rpc",
             otel.name = rpc.trim_start_matches('/'),
@@ -120,8 +145,10 @@ where
             rpc.system = "grpc",
             rpc.method = rpc,
             rpc.grpc.status_code = field::Empty,
+            request_id = request_id.to_str().unwrap_or_default(),
         );
         telemetry::continue_trace(&span, request.headers());
+        let limit = limit(request.headers());
         let call = Call {
             rpc,
             layer: self.layer.clone(),
@@ -134,25 +161,57 @@ where
         let answer = self.inner.call(request);
         Box::pin(
             async move {
-                let mut call = call;
-                let response = answer.await?;
-                let response = match Status::from_header_map(response.headers()) {
-                    // The health service answers in its own way, which its clients know.
-                    Some(status) if call.rpc != OTHER || status.code() == Code::Unimplemented => {
-                        let status = status::typed(status);
-                        call.end_with(status.code());
-                        status.into_http()
-                    }
-                    Some(status) => {
-                        call.end_with(status.code());
-                        response
-                    }
-                    None => response,
+                let answer = AssertUnwindSafe(tokio::time::timeout(limit, answer)).catch_unwind().await;
+                let response = match answer {
+                    Ok(Ok(answer)) => answer?,
+                    Ok(Err(_)) => status::deadline_exceeded(limit).into_http(),
+                    Err(panic) => status::internal(&Panicked(text(panic))).into_http(),
                 };
-                Ok(response.map(|body| Body::new(CallBody { body, call })))
+                Ok(call.answer(response, request_id))
             }
             .instrument(span),
         )
+    }
+}
+
+impl RpcLayer {
+    /// Room for a call, or why there is none.
+    fn admit(&self, rpc: &'static str, path: &str) -> Result<Option<OwnedSemaphorePermit>, Status> {
+        if path == HEALTH_CHECK {
+            return Ok(None);
+        }
+        let permits = if rpc == OTHER { &self.other_permits } else { &self.permits };
+        Arc::clone(permits).try_acquire_owned().map(Some).map_err(|_| {
+            self.calls.get_or_create(&EndLabels { rpc, code: name(Code::ResourceExhausted) }).inc();
+            status::overloaded("the server has too many calls in hand")
+        })
+    }
+}
+
+/// The id that a call came with, or a new one, which it has from now on.
+fn request_id(request: &mut Request<Body>) -> HeaderValue {
+    if let Some(id) = request.headers().get(REQUEST_ID) {
+        return id.clone();
+    }
+    let id = Uuid::now_v7().to_string();
+    // A UUID has nothing that a header could not hold.
+    let id = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    id
+}
+
+/// How long a call may take.
+fn limit(headers: &HeaderMap) -> Duration {
+    let asked = headers.get(timeout::HEADER).and_then(|value| value.to_str().ok()).and_then(timeout::parse);
+    asked.map_or(CALL_TIMEOUT, |asked| asked.saturating_sub(DEADLINE_MARGIN).min(CALL_TIMEOUT))
+}
+
+fn text(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => {
+            panic.downcast::<&str>().map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned())
+        }
     }
 }
 
@@ -163,10 +222,30 @@ struct Call {
     started: Instant,
     span: Span,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Call {
+    /// The answer to the call, which ends with its body, or at once if it is an error.
+    fn answer(mut self, response: Response<Body>, request_id: HeaderValue) -> Response<Body> {
+        let mut response = match Status::from_header_map(response.headers()) {
+            // The health service answers in its own way, which its clients know.
+            Some(status) if self.rpc != OTHER || status.code() == Code::Unimplemented => {
+                let status = status::typed(status);
+                self.end_with(status.code());
+                status.into_http()
+            }
+            Some(status) => {
+                self.end_with(status.code());
+                response
+            }
+            None => response,
+        };
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        let shutdown = (self.rpc == OTHER).then(|| Box::pin(self.layer.shutdown.clone().cancelled_owned()));
+        response.map(|body| Body::new(CallBody { body, call: self, shutdown }))
+    }
+
     fn end(&mut self, trailers: &HeaderMap) {
         let code = Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code());
         self.end_with(code);
@@ -198,6 +277,8 @@ impl Drop for Call {
 struct CallBody {
     body: Body,
     call: Call,
+    /// What ends it before its time: nobody who watches the health may keep a service from stopping.
+    shutdown: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl http_body::Body for CallBody {
@@ -210,6 +291,19 @@ impl http_body::Body for CallBody {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = &mut *self;
         let _entered = this.call.span.clone().entered();
+        if let Some(shutdown) = &mut this.shutdown
+            && shutdown.as_mut().poll(context).is_ready()
+            && !this.call.ended
+        {
+            this.call.end_with(Code::Unavailable);
+            let mut trailers = HeaderMap::new();
+            // A constant status fits into headers.
+            let _ = status::shutting_down().add_header(&mut trailers);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        if this.call.ended {
+            return Poll::Ready(None);
+        }
         let frame = Pin::new(&mut this.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(trailers) = frame.trailers_ref()

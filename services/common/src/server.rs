@@ -20,14 +20,14 @@ use tower::Service;
 use crate::{
     admin::{self, Check, Readiness},
     handle::Handle,
-    rpc::{CALL_TIMEOUT, RpcLayer},
+    rpc::RpcLayer,
     supervise::supervise,
 };
 
 /// How often an idle connection is probed, so that peers that vanished do not hold on to resources.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The most calls at once on one connection.
-const MAX_STREAMS: u32 = 1024;
+const MAX_STREAMS: u32 = 256;
 
 /// A gRPC server that is being put together. Its ports are bound already, so that a port in use is found before
 /// anything else is done.
@@ -148,7 +148,7 @@ impl ServerBuilder {
             reflection.add(&mut self.routes, &self.service_names)?;
         }
 
-        let layer = RpcLayer::new(&mut self.registry);
+        let layer = RpcLayer::new(&mut self.registry, self.shutdown.clone());
         let drained = self.shutdown.clone();
         let names = self.service_names.clone();
         let stop = async move {
@@ -159,7 +159,6 @@ impl ServerBuilder {
             }
         };
         let server = tonic::transport::Server::builder()
-            .timeout(CALL_TIMEOUT)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .max_concurrent_streams(MAX_STREAMS)

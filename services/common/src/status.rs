@@ -180,7 +180,11 @@ pub fn database_unavailable(cause: &dyn Error) -> Status {
 /// Something went wrong that is not the caller's fault; the cause goes to the log, and nowhere else.
 pub fn internal(cause: &dyn Error) -> Status {
     tracing::error!(cause = %chain(cause), trace_id = crate::telemetry::trace_id(), "internal error");
-    plain(Code::Internal, ErrorReason::Internal, "internal error: the server's log has the cause")
+    plain(
+        Code::Internal,
+        ErrorReason::Internal,
+        "internal error: the server's log has the cause, under the request's id",
+    )
 }
 
 /// Nothing is served at that HTTP path, or not in that way.

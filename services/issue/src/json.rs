@@ -1,7 +1,7 @@
 //! JSON as protobuf's `Struct`.
 
 use prost_types::{ListValue, Struct, Value, value::Kind};
-use serde_json::Value as Json;
+use serde_json::{Number, Value as Json};
 
 /// The deepest nesting that is given as structure. A level of JSON is up to three levels of protobuf messages, and
 /// protobuf libraries refuse to read more than 100.
@@ -24,9 +24,7 @@ fn value(json: Json, depth: usize) -> Value {
     let kind = match json {
         Json::Null => Kind::NullValue(0),
         Json::Bool(bool) => Kind::BoolValue(bool),
-        // Every JSON number that serde_json reads is an f64 or an integer; large ones lose their last digits, as
-        // they do in JavaScript.
-        Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        Json::Number(number) => self::number(&number),
         Json::String(text) => Kind::StringValue(text),
         Json::Array(_) | Json::Object(_) if depth == 0 => Kind::StringValue(json.to_string()),
         Json::Array(items) => Kind::ListValue(ListValue {
@@ -35,6 +33,22 @@ fn value(json: Json, depth: usize) -> Value {
         Json::Object(fields) => Kind::StructValue(object(fields, depth)),
     };
     Value { kind: Some(kind) }
+}
+
+/// The integers that an f64 holds exactly; a Struct has no other numbers.
+const EXACT: u64 = 1 << 53;
+
+/// A number, or the text of an integer that would lose its last digits: ids are such, and are of no use without them.
+fn number(number: &Number) -> Kind {
+    let exact = match (number.as_u64(), number.as_i64()) {
+        (None, None) => true,
+        (Some(positive), _) => positive <= EXACT,
+        (None, Some(negative)) => negative.unsigned_abs() <= EXACT,
+    };
+    match number.as_f64() {
+        Some(float) if exact => Kind::NumberValue(float),
+        _ => Kind::StringValue(number.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +64,19 @@ mod tests {
         let Some(Kind::ListValue(list)) = list.kind else { panic!("{list:?}") };
         assert_eq!(list.values[2].kind, Some(Kind::NumberValue(1.5)));
         assert!(matches!(list.values[4].kind, Some(Kind::StructValue(_))));
+    }
+
+    #[test]
+    fn integers_keep_their_last_digits() {
+        for (json, expected) in [
+            ("9007199254740992", Kind::NumberValue(9_007_199_254_740_992.0)),
+            ("9007199254740993", Kind::StringValue("9007199254740993".to_owned())),
+            ("-9007199254740993", Kind::StringValue("-9007199254740993".to_owned())),
+            ("18446744073709551615", Kind::StringValue("18446744073709551615".to_owned())),
+            ("1e300", Kind::NumberValue(1e300)),
+        ] {
+            assert_eq!(value(serde_json::from_str(json).unwrap(), 1).kind, Some(expected), "{json}");
+        }
     }
 
     #[test]

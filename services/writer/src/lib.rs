@@ -5,8 +5,10 @@
 //! `docs/architecture.md` has the writer's contract, with the test for each promise.
 
 pub mod admission;
+pub mod arrivals;
 pub mod config;
 pub mod engine;
+pub mod error;
 pub mod event;
 pub mod service;
 pub mod store;

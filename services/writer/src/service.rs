@@ -18,10 +18,12 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use crate::{
     admission::{AdmissionError, Sent, admit},
+    arrivals::Arrivals,
     engine::{
         Engine,
         account::{Account, DropReason},
     },
+    error::WriterError,
     event::Event,
 };
 
@@ -35,7 +37,7 @@ const EVENTS_PER_TURN: usize = 32;
 pub struct Service {
     access: Access,
     engine: Engine,
-    clock: Clock,
+    arrivals: Arrivals,
     started: prost_types::Timestamp,
     shutdown: CancellationToken,
 }
@@ -44,7 +46,7 @@ impl Service {
     /// The service on `engine`, by the time of `clock`. Its streams end when `shutdown` is cancelled.
     pub fn new(access: Access, engine: Engine, clock: Clock, shutdown: CancellationToken) -> Self {
         let started = timestamp(clock.now());
-        Self { access, engine, clock, started, shutdown }
+        Self { access, engine, arrivals: Arrivals::new(clock), started, shutdown }
     }
 
     /// Admits what there is, and buffers it: a result for each event.
@@ -57,11 +59,11 @@ impl Service {
             let description = format!("has {} events; 1 to {MAX_BATCH} are allowed", payloads.len());
             return Err(Violation::new("events", description).into());
         }
-        let now = self.clock.now();
+        let times = self.arrivals.take(payloads.len());
         let mut events: Vec<Event> = Vec::with_capacity(payloads.len());
         let mut results = Vec::with_capacity(payloads.len());
         let mut refused = 0;
-        for (index, payload) in payloads.iter().enumerate() {
+        for (index, (payload, time)) in payloads.iter().zip(times).enumerate() {
             if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
             }
@@ -69,7 +71,7 @@ impl Service {
                 event_payload::Payload::Event(event) => Sent::Struct(event),
                 event_payload::Payload::Json(json) => Sent::Json(json),
             });
-            let outcome = match admitted(project, sent, now) {
+            let outcome = match admitted(project, sent, time) {
                 Ok(event) => {
                     let id = event.id.to_hex();
                     events.push(event);
@@ -77,16 +79,16 @@ impl Service {
                 }
                 Err(error) => {
                     refused += 1;
-                    store_result::Outcome::Error(rpc_status(&error.into()))
+                    store_result::Outcome::Error(rpc_status(&WriterError::from(error).into()))
                 }
             };
             results.push(proto::StoreResult { outcome: Some(outcome) });
         }
         if refused > 0 {
-            self.engine.refuse(project, refused).await?;
+            self.engine.refuse(project, refused).await.map_err(WriterError::from)?;
         }
         if !events.is_empty() {
-            self.engine.accept(project, events).await?;
+            self.engine.accept(project, events).await.map_err(WriterError::from)?;
         }
         Ok(results)
     }
@@ -118,15 +120,15 @@ impl WriterService for Service {
             store_request::Payload::Event(event) => Sent::Struct(event),
             store_request::Payload::Json(json) => Sent::Json(json),
         });
-        let event = match admitted(project, sent, self.clock.now()) {
+        let event = match admitted(project, sent, self.arrivals.take_one()) {
             Ok(event) => event,
             Err(error) => {
-                self.engine.refuse(project, 1).await?;
-                return Err(error.into());
+                self.engine.refuse(project, 1).await.map_err(WriterError::from)?;
+                return Err(WriterError::from(error).into());
             }
         };
         let event_id = event.id.to_hex();
-        self.engine.accept(project, vec![event]).await?;
+        self.engine.accept(project, vec![event]).await.map_err(WriterError::from)?;
         Ok(Response::new(proto::StoreResponse { event_id, durability: DURABILITY }))
     }
 
@@ -172,7 +174,7 @@ impl WriterService for Service {
     ) -> Result<Response<proto::FlushResponse>, Status> {
         let (_, request) = self.access.role(request).await?;
         let project = ProjectId::parse("project_id", &request.project_id)?;
-        let stored = self.engine.flush(project).await?;
+        let stored = self.engine.flush(project).await.map_err(WriterError::from)?;
         Ok(Response::new(proto::FlushResponse { stored_count: signed(stored) }))
     }
 
@@ -182,7 +184,7 @@ impl WriterService for Service {
     ) -> Result<Response<proto::GetWriterStatsResponse>, Status> {
         let (_, request) = self.access.role(request).await?;
         let project = ProjectId::parse("project_id", &request.project_id)?;
-        let account = self.engine.account(project).await?;
+        let account = self.engine.account(project).await.map_err(WriterError::from)?;
         Ok(Response::new(proto::GetWriterStatsResponse { stats: Some(stats(&account, self.started)) }))
     }
 }

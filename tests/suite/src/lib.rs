@@ -8,6 +8,8 @@
 mod people;
 mod status;
 
+use std::net::SocketAddr;
+
 use clap::Parser;
 use mesher_common::handle::Handle;
 use mesher_proto::mesher::{
@@ -23,6 +25,8 @@ pub use self::{
     status::{error_info, reason, violated_field},
 };
 
+const FLUSH_INTERVAL: &str = "--flush-interval";
+
 /// The five services, running.
 #[derive(Debug)]
 pub struct Suite {
@@ -36,20 +40,25 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Starts the services with their default settings.
+    /// Starts the services with their default settings, but for the writer's flushes: see [`Suite::start_with`].
     pub async fn start() -> Self {
         Self::start_with(&[], &[]).await
     }
 
-    /// Starts the services, the user service and the writer with these flags besides.
+    /// Starts the services, the user service and the writer with these flags besides. No event is flushed for its age
+    /// unless they say when: a test that looks at what is buffered must not have to be faster than a timer.
     pub async fn start_with(user: &[&str], writer: &[&str]) -> Self {
         let database = TestDatabase::new().await;
+        let mut writer = writer.to_vec();
+        if !writer.contains(&FLUSH_INTERVAL) {
+            writer.extend([FLUSH_INTERVAL, "1h"]);
+        }
         let url = database.url();
         let (org, project, user, writer, issue) = tokio::join!(
             Box::pin(mesher_org::spawn(config("mesher-org", url, &[]))),
             Box::pin(mesher_project::spawn(config("mesher-project", url, &[]))),
             Box::pin(mesher_user::spawn(config("mesher-user", url, user))),
-            Box::pin(mesher_writer::spawn(config("mesher-writer", url, writer))),
+            Box::pin(mesher_writer::spawn(config("mesher-writer", url, &writer))),
             Box::pin(mesher_issue::spawn(config("mesher-issue", url, &[]))),
         );
         let started =
@@ -91,14 +100,28 @@ impl Suite {
 
     /// A channel to the service that serves a package such as `mesher.org.v1`.
     pub fn channel_of(&self, package: &str) -> Channel {
-        channel(match package {
+        channel(self.serving(package))
+    }
+
+    /// Where the service that serves a package such as `mesher.org.v1` listens for gRPC.
+    pub fn address_of(&self, package: &str) -> SocketAddr {
+        address(self.serving(package), "grpc")
+    }
+
+    /// Where the writer serves its health, readiness and metrics over HTTP.
+    pub fn writer_admin(&self) -> SocketAddr {
+        address(&self.writer, "admin")
+    }
+
+    fn serving(&self, package: &str) -> &Handle {
+        match package {
             "mesher.org.v1" => &self.org,
             "mesher.project.v1" => &self.project,
             "mesher.user.v1" => &self.user,
             "mesher.writer.v1" => &self.writer,
             "mesher.issue.v1" => &self.issue,
             other => panic!("no service serves {other}"),
-        })
+        }
     }
 
     /// Stops the writer in order, as SIGTERM does.
@@ -114,8 +137,11 @@ fn config<C: Parser>(name: &str, url: &str, flags: &[&str]) -> C {
     C::try_parse_from(args.iter().chain(flags)).unwrap_or_else(|error| panic!("{error}"))
 }
 
+fn address(service: &Handle, kind: &str) -> SocketAddr {
+    service.address(kind).unwrap_or_else(|| panic!("{} has no {kind} address", service.name()))
+}
+
 fn channel(service: &Handle) -> Channel {
-    let Some(address) = service.address("grpc") else { panic!("{} has no gRPC address", service.name()) };
-    let endpoint = Endpoint::from_shared(format!("http://{address}"));
+    let endpoint = Endpoint::from_shared(format!("http://{}", address(service, "grpc")));
     endpoint.unwrap_or_else(|error| panic!("{error}")).connect_lazy()
 }

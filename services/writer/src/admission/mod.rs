@@ -5,6 +5,7 @@ mod depth;
 mod fields;
 mod shape;
 mod struct_json;
+mod surrogates;
 
 use std::io;
 
@@ -12,11 +13,10 @@ use chrono::{DateTime, Utc};
 use mesher_common::{
     id::{EventId, ProjectId},
     payload::{self, MAX_EVENT_BYTES, MAX_EVENT_DEPTH},
-    status::{self, Violation},
+    status::Violation,
 };
 use prost_types::Struct;
 use serde_json::{Map, Value};
-use tonic::Status;
 
 use crate::event::Event;
 
@@ -32,16 +32,6 @@ pub enum AdmissionError {
     /// The payload could not be compressed.
     #[error("the payload cannot be compressed")]
     Compression(#[source] io::Error),
-}
-
-impl From<AdmissionError> for Status {
-    fn from(error: AdmissionError) -> Self {
-        match error {
-            AdmissionError::Invalid(violation) => violation.into(),
-            AdmissionError::TooLarge(violation) => status::too_large(&violation),
-            AdmissionError::Compression(cause) => status::internal(&cause),
-        }
-    }
 }
 
 /// What a sender sent.
@@ -74,13 +64,14 @@ fn admit_json(
     if depth::exceeds(json, MAX_EVENT_DEPTH) {
         return Err(Violation::new(field, format!("is nested deeper than {MAX_EVENT_DEPTH} levels")).into());
     }
+    let json = &*surrogates::replace(json);
     let event: Map<String, Value> = match serde_json::from_slice(json) {
         Ok(Value::Object(event)) => event,
         Ok(other) => {
             let kind = shape::kind(&other);
             return Err(Violation::new(field, format!("must be a JSON object, and is {kind}")).into());
         }
-        Err(error) => return Err(Violation::new(field, format!("is not JSON: {error}")).into()),
+        Err(error) => return Err(Violation::new(field, format!("cannot be read as JSON: {error}")).into()),
     };
     let given = fields::event_id(&event)?;
     let fields = fields::read(&event, now)?;

@@ -24,10 +24,9 @@ use std::{
     time::Duration,
 };
 
-use mesher_common::{id::ProjectId, status};
+use mesher_common::id::ProjectId;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 pub use self::shard::Shard;
 use self::{account::Account, metrics::Metrics, sink::Sink};
@@ -51,16 +50,6 @@ pub enum EngineError {
     /// The database did not take in all that waited for a flush.
     #[error("not all events could be stored")]
     FlushFailed,
-}
-
-impl From<EngineError> for Status {
-    fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::Overloaded => status::overloaded("the writer has too much to do: try again"),
-            EngineError::Closing => status::shutting_down(),
-            EngineError::FlushFailed => status::database_unavailable(&error),
-        }
-    }
 }
 
 /// When a project's events are flushed, and how many are kept.

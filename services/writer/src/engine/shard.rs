@@ -89,12 +89,13 @@ impl<S: Sink> Shard<S> {
                 Some(landing) = self.flights.join_next() => {
                     self.land(&landing.context("a flush panicked")?);
                 }
+                // Before the commands, which may come without end.
+                () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
                 () = closing.cancelled(), if !self.commands.is_closed() => self.commands.close(),
                 command = self.commands.recv(), if !self.closed => match command {
                     Some(command) => self.obey(command),
                     None => self.finish(),
                 },
-                () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
             }
         }
     }

@@ -151,6 +151,7 @@ impl Sink for Store {
     async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
         let mut gone = HashSet::new();
         let mut suspects = Suspects::GivenIds;
+        let mut last = None;
         for _ in 0..RESTARTS {
             let days = batch.iter().map(|event| event.received_at.date_naive());
             self.partitions.ensure(days).await.map_err(SinkError::Unavailable)?;
@@ -167,8 +168,10 @@ impl Sink for Store {
                 (CHECK_VIOLATION, None) => self.partitions.forget(),
                 _ => return Err(sink_error(error, sqlstate)),
             }
+            last = Some(error);
         }
-        Err(SinkError::Unavailable(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut)))
+        // The table changed each time; it will not for ever.
+        Err(SinkError::Unavailable(last.unwrap_or(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))))
     }
 
     #[instrument(

@@ -1,6 +1,7 @@
 //! SIGTERM: nothing that was acknowledged is lost, and the exit status is 0.
 
 use mesher_testing::http_client;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::running::{PATIENCE, Running};
 
@@ -14,6 +15,13 @@ async fn on_sigterm_every_binary_stops_in_order_and_the_writer_stores_what_it_ha
     }
     let stats = running.get(&format!("/v1/projects/{project}/writer-stats"), &token).await;
     assert_eq!(stats.text("/stats/bufferedCount"), "30");
+
+    // Somebody watches the writer's health, and would for ever.
+    let writer = format!("http://{}", running.address("writer", "grpc"));
+    let writer = tonic::transport::Endpoint::from_shared(writer).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(writer);
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert!(watch.message().await.unwrap().is_some());
 
     // The way of the events, in the order of a rolling stop: the gateway first.
     for name in ["gateway", "org", "project", "user", "issue", "writer"] {

@@ -12,10 +12,13 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     error::IssueError,
-    event::{EventSummary, Level},
+    event::{self, EventSummary, Level},
     json::to_struct,
     store::Store,
 };
+
+/// About the most bytes on a page, so that an answer stays below the 16 MiB that the gateway takes.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -39,8 +42,14 @@ impl IssueService for Service {
     ) -> Result<Response<proto::ListEventsResponse>, Status> {
         let (_, request) = self.access.role(request).await?;
         let project = ProjectId::parse("project_id", &request.project_id)?;
-        let page = Page::parse(format!("events of {project}"), request.page_size, &request.page_token)?;
-        let mut events = self.store.list(project, &page).await?;
+        let scope = format!("events of {project}");
+        let mut page = Page::parse(scope.as_str(), request.page_size, &request.page_token)?;
+        let mut events = self.store.list(project, &page, PAGE_BYTES).await?;
+        let fitting = event::fitting(&events, PAGE_BYTES);
+        if fitting < events.len() {
+            // The same page, as if only so many had been asked for: the next one goes on from there.
+            page = Page::parse(scope, i32::try_from(fitting).unwrap_or(i32::MAX), &request.page_token)?;
+        }
         let next_page_token = page.finish(&mut events, EventSummary::cursor);
         let events = events.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ListEventsResponse { events, next_page_token }))

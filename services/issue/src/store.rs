@@ -1,5 +1,6 @@
 //! All the SQL of the service.
 
+use futures_util::TryStreamExt as _;
 use mesher_common::{
     db::DatabaseError,
     id::{EventId, ProjectId},
@@ -30,10 +31,16 @@ impl Store {
         &self.pool
     }
 
-    /// A page of a project's events, those received last first.
+    /// A page of a project's events, those received last first. It ends early with the first event that is more than
+    /// `max_bytes` have room for, which is never the very first.
     #[instrument(name = "db.event.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    pub async fn list(&self, project: ProjectId, page: &Page) -> Result<Vec<EventSummary>, IssueError> {
-        let events = sqlx::query_as(
+    pub async fn list(
+        &self,
+        project: ProjectId,
+        page: &Page,
+        max_bytes: usize,
+    ) -> Result<Vec<EventSummary>, IssueError> {
+        let mut rows = sqlx::query_as(
             r#"SELECT event_id, project_id, received_at, occurred_at, level, message, exception_type,
                    exception_value, release, environment, sdk_name, sdk_version, tags, "user"
              FROM events
@@ -45,9 +52,16 @@ impl Store {
         .bind(page.after_time())
         .bind(page.after_id())
         .bind(page.limit())
-        .fetch_all(&self.pool)
-        .await
-        .map_err(DatabaseError::from)?;
+        .fetch(&self.pool);
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        while (bytes <= max_bytes || events.len() < 2)
+            && let Some(event) = rows.try_next().await.map_err(DatabaseError::from)?
+        {
+            let event: EventSummary = event;
+            bytes += event.size();
+            events.push(event);
+        }
         Ok(events)
     }
 

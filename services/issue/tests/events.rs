@@ -102,6 +102,38 @@ async fn events_are_listed_in_pages_from_the_last_received() {
 }
 
 #[tokio::test]
+async fn a_page_of_large_events_ends_early_and_the_next_one_goes_on() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    // As much as the columns take: 200 tags of 200 characters of 4 bytes, in their names and in their values.
+    let text = "\u{1f525}".repeat(197);
+    let tags: Vec<String> = (100..300).map(|n| format!(r#""{n}{text}":"{n}{text}""#)).collect();
+    let json = format!(r#"{{"message":"m","tags":{{{}}}}}"#, tags.join(","));
+    let mut sent = Vec::new();
+    for _ in 0..40 {
+        sent.push(store(&suite, &key, &json).await);
+    }
+    flush(&suite, &key).await;
+    let mut issues = suite.issues().max_decoding_message_size(16 * 1024 * 1024);
+    let mut pages = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListEventsRequest { project_id: key.project.id.clone(), page_size: 1000, page_token };
+        let page = issues.list_events(signed(&key.project.org.owner, request)).await.unwrap().into_inner();
+        let bytes: usize = page.events.iter().map(prost::Message::encoded_len).sum();
+        assert!(bytes <= 8 * 1024 * 1024, "{bytes}");
+        pages.push(page.events.into_iter().map(|event| event.event_id).collect::<Vec<_>>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages.len(), 2, "{pages:?}");
+    sent.reverse();
+    assert_eq!(pages.concat(), sent);
+}
+
+#[tokio::test]
 async fn what_is_not_there_and_what_is_no_id_get_typed_errors() {
     let suite = Suite::start().await;
     let (key, other) = (suite.key().await, suite.key().await);

@@ -10,8 +10,13 @@ use crate::event::{Fields, Level};
 
 type Object = Map<String, Value>;
 
-/// The most characters of a message or an exception's value in their columns; the payload keeps all.
-const MAX_TEXT: usize = 8192;
+/// The most characters of a message or an exception's value in their columns: plenty for a list, of which a page of a
+/// thousand events must stay well below the 16 MiB that the gateway takes. The payload keeps all.
+const MAX_TEXT: usize = 2000;
+/// The most bytes of the JSON text of `user` in its column, for the same reason; the payload keeps all.
+const MAX_USER_BYTES: usize = 8 * 1024;
+/// What the column keeps of a larger `user`, each cut to [`MAX_SHORT`] characters, where it is a text, number or boolean.
+const USER_MEMBERS: [&str; 5] = ["id", "email", "username", "ip_address", "name"];
 /// The most characters of a name or version in its column.
 const MAX_SHORT: usize = 200;
 /// The most tags in their column, and the most characters in a tag's name or value: Sentry's own limits.
@@ -55,7 +60,7 @@ pub(super) fn read(event: &Object, now: DateTime<Utc>) -> Result<Fields, Violati
         sdk_name: part("name"),
         sdk_version: part("version"),
         tags: Value::Object(tags(event)?).to_string(),
-        user: object(event, "user")?.map(|user| without_nul(&Value::Object(user.clone())).to_string()),
+        user: object(event, "user")?.map(user),
     })
 }
 
@@ -171,6 +176,21 @@ fn timestamp(event: &Object, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violat
     // PostgreSQL's range ends elsewhere than chrono's; no event happened outside of these.
     let years = 1970..=9999;
     if years.contains(&chrono::Datelike::year(&time)) { Ok(time.trunc_subsecs(6)) } else { Err(wrong()) }
+}
+
+/// `user`: as it is, or what tells who it was of one that is too large.
+fn user(user: &Object) -> String {
+    let whole = without_nul(&Value::Object(user.clone())).to_string();
+    if whole.len() <= MAX_USER_BYTES {
+        return whole;
+    }
+    let member = |name: &str| match user.get(name)? {
+        Value::String(string) => Some(Value::String(text(string, MAX_SHORT))),
+        scalar @ (Value::Number(_) | Value::Bool(_)) => Some(scalar.clone()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    let members = USER_MEMBERS.iter().filter_map(|name| Some(((*name).to_owned(), member(name)?)));
+    Value::Object(members.collect()).to_string()
 }
 
 /// `tags`: an object, or a list of pairs, whose values are texts, numbers or booleans. Entries that are neither

@@ -82,6 +82,37 @@ fn other_shapes_of_the_same_are_normalised() {
 }
 
 #[test]
+fn columns_are_bounded_and_the_payload_keeps_all() {
+    let long = "ü".repeat(100_000);
+    let json = format!(
+        r#"{{"message":"{long}","exception":{{"type":"T","value":"{long}"}},"user":{{
+            "id":7,"email":"{long}","username":"a\u0000da","ip_address":true,"name":["Ada"],"notes":"{long}"}}}}"#
+    );
+    let event = admit_text(&json).unwrap();
+    let cut = Some("ü".repeat(2000));
+    assert_eq!((&event.fields.message, &event.fields.exception_value), (&cut, &cut));
+    let user: Value = serde_json::from_str(event.fields.user.as_deref().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "id": 7, "email": "ü".repeat(200), "username": "a\u{fffd}da", "ip_address": true
+    });
+    assert_eq!(user, expected);
+    assert_eq!(payload::decompress(&event.payload).unwrap(), json.as_bytes());
+
+    // {"a":"…"} of 8 KiB is kept as it is; a byte more, and it has no member that tells who it was.
+    for (bytes, kept) in [(8192, true), (8193, false)] {
+        let user = format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+        let event = admit_text(&format!(r#"{{"message":"m","user":{user}}}"#)).unwrap();
+        assert_eq!(event.fields.user.as_deref(), Some(if kept { user.as_str() } else { "{}" }));
+    }
+    // However its members are escaped, the column is no larger.
+    let controls = "\\u0001".repeat(10_000);
+    let members =
+        ["id", "email", "username", "ip_address", "name"].map(|name| format!(r#""{name}":"{controls}""#));
+    let event = admit_text(&format!(r#"{{"message":"m","user":{{{}}}}}"#, members.join(","))).unwrap();
+    assert!(event.fields.user.unwrap().len() <= 8192);
+}
+
+#[test]
 fn what_cannot_be_normalised_is_refused_with_the_fields_name() {
     for (json, field) in [
         ("[]", "json"),

@@ -3,7 +3,7 @@ field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 curl -s $MESHER/v1/users --json '{"email": "me@example.com", "password": "correct horse"}'
 TOKEN=$(curl -s $MESHER/v1/sessions --json '{"email": "me@example.com", "password": "correct horse"}' | field token)
 AUTH="authorization: Bearer $TOKEN"
-ORG=$(curl -s $MESHER/v1/orgs -H "$AUTH" --json '{"name": "Acme"}' | field orgId)
+ORG=$(curl -s $MESHER/v1/orgs -H "$AUTH" --json '{"name": "Acme", "slug": "acme-'$(date +%s)'"}' | field orgId)
 PROJECT=$(curl -s $MESHER/v1/orgs/$ORG/projects -H "$AUTH" --json '{"name": "Web shop"}' | field projectId)
 KEY=$(curl -s $MESHER/v1/projects/$PROJECT/api-keys -H "$AUTH" --json '{}' | field secret)
 curl -s $MESHER/v1/events -H "x-mesher-key: $KEY" --json '{"message": "the shop is on fire", "level": "fatal"}'

@@ -28,10 +28,17 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<(DatabaseUrl, Option
         return Ok((url.clone(), None));
     }
     let server = serve(config).await?;
-    match migrate(&server.connect_options(), config.database_wait).await {
-        Ok(()) => Ok((server.url().parse()?, Some(supervise(server)))),
+    let url = match migrate(&server.connect_options(), config.database_wait).await {
+        Ok(()) => server.url().parse().map_err(anyhow::Error::from),
+        Err(error) => Err(error),
+    };
+    match url {
+        Ok(url) => Ok((url, Some(supervise(server)))),
         Err(error) => {
-            server.stop().await?;
+            // The first error is the one to tell.
+            if let Err(second) = server.stop().await {
+                tracing::warn!(error = %second, "postgresql was not stopped in order");
+            }
             Err(error)
         }
     }
@@ -40,8 +47,8 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<(DatabaseUrl, Option
 /// Migrates a database, when it is there.
 pub(crate) async fn migrate(database: &PgConnectOptions, wait: Duration) -> anyhow::Result<()> {
     db::wait_until_reachable(database, wait).await?;
-    let applied = mesher_migrations::migrate(database).await.context("the schema cannot be migrated")?;
-    tracing::info!(applied, version = mesher_migrations::version(), "the schema is up to date");
+    mesher_migrations::migrate(database).await.context("the schema cannot be migrated")?;
+    tracing::info!(version = mesher_migrations::version(), "the schema is up to date");
     Ok(())
 }
 

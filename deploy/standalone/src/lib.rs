@@ -46,8 +46,11 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
             Ok(Handle::group(NAME, handles))
         }
         Err(error) => {
-            if let Some(server) = server {
-                server.shutdown().await?;
+            if let Some(server) = server
+                && let Err(second) = server.shutdown().await
+            {
+                // The first error is the one to tell.
+                tracing::warn!(error = %format!("{second:#}"), "postgresql was not stopped in order");
             }
             Err(error)
         }

@@ -76,5 +76,6 @@ GRANT SELECT, INSERT, DELETE ON projects TO mesher_project;
 GRANT UPDATE (name, slug) ON projects TO mesher_project;
 GRANT SELECT, INSERT ON api_keys TO mesher_project;
 GRANT UPDATE (revoked_at) ON api_keys TO mesher_project;
-GRANT SELECT, INSERT, UPDATE ON users TO mesher_user;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, org_members TO mesher_user;
+GRANT SELECT, INSERT ON users TO mesher_user;
+GRANT SELECT, INSERT, DELETE ON sessions TO mesher_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON org_members TO mesher_user;

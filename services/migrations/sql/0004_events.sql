@@ -95,4 +95,6 @@ GRANT INSERT ON events, dead_letters TO mesher_writer;
 GRANT SELECT (project_id, event_id, received_at) ON events TO mesher_writer;
 -- To tell a deleted project from a refused row.
 GRANT SELECT (id) ON projects TO mesher_writer;
+-- To delete a project's events by and by, before the project.
+GRANT SELECT (project_id, received_at), DELETE ON events TO mesher_project;
 GRANT SELECT ON events TO mesher_issue;

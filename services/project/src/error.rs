@@ -24,6 +24,9 @@ pub enum ProjectError {
     /// The API key was deleted since the caller was let through.
     #[error("there is no API key {0}")]
     ApiKeyNotFound(ApiKeyId),
+    /// The project has more events than could be deleted in the time of a call.
+    #[error("the deletion of project {0} is not finished")]
+    DeletionUnfinished(ProjectId),
     /// No key can be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -42,6 +45,9 @@ impl From<ProjectError> for Status {
             ProjectError::OrgNotFound(id) => status::not_found("organization", &id.to_string()),
             ProjectError::ProjectNotFound(id) => status::not_found("project", &id.to_string()),
             ProjectError::ApiKeyNotFound(id) => status::not_found("api key", &id.to_string()),
+            ProjectError::DeletionUnfinished(id) => status::overloaded(format!(
+                "the project {id} has so many events that some are left to delete: call it again to go on"
+            )),
             ProjectError::NoRandomness(error) => status::internal(&error),
             ProjectError::Database(error) => error.into(),
         }

@@ -1,10 +1,13 @@
 //! `ProjectService`: proto to domain and back.
 
+use std::time::Duration;
+
 use mesher_common::{
     access::Access,
     clock::{Clock, timestamp},
     id::{ApiKeyId, ProjectId},
     paging::Page,
+    rpc::CALL_TIMEOUT,
     secret::{API_KEY_SHOWN, Secret},
     status::Violation,
     text::{Name, Slug},
@@ -20,6 +23,9 @@ use crate::{
 
 /// What an API key is called when nobody says.
 const DEFAULT_KEY_NAME: &str = "default";
+
+/// How long a call goes on deleting events; the rest of the time that a call may take is for what it is in the middle of.
+const DELETION_TIME: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() / 2);
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -98,7 +104,7 @@ impl ProjectService for Service {
     ) -> Result<Response<proto::DeleteProjectResponse>, Status> {
         let (caller, request) = self.access.role(request).await?;
         let id = ProjectId::parse("project_id", &request.project_id)?;
-        self.store.delete(id).await?;
+        self.store.delete(id, self.clock.now(), DELETION_TIME).await?;
         tracing::info!(project_id = %id, org_id = %caller.org_id, by = %caller.user_id, "project deleted");
         Ok(Response::new(proto::DeleteProjectResponse {}))
     }

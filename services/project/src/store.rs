@@ -1,5 +1,7 @@
 //! All the SQL of the service.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use mesher_common::{
     db::DatabaseError,
@@ -15,6 +17,9 @@ use crate::{
     error::ProjectError,
     project::{ApiKey, NewProject, Project, ProjectChange},
 };
+
+/// About how many events of a deleted project one statement deletes: well under a second of work.
+const EVENTS_AT_A_TIME: i64 = 10_000;
 
 /// The projects and API keys in the database.
 #[derive(Clone, Debug)]
@@ -111,15 +116,60 @@ impl Store {
         .ok_or(ProjectError::ProjectNotFound(id))
     }
 
-    /// Deletes a project with all that belongs to it.
+    /// Deletes a project with all that belongs to it: revokes its keys at `now`, so that no more events come; deletes its
+    /// events, so many at a time that nobody waits long for what is locked, and as many as it can in `time`; and then the
+    /// project with what is left, which are few.
+    ///
+    /// Without the last step it is [`ProjectError::DeletionUnfinished`]: the next call goes on. Every call deletes some.
     #[instrument(name = "db.project.delete", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    pub async fn delete(&self, id: ProjectId) -> Result<(), ProjectError> {
+    pub async fn delete(
+        &self,
+        id: ProjectId,
+        now: DateTime<Utc>,
+        time: Duration,
+    ) -> Result<(), ProjectError> {
+        let started = Instant::now();
+        sqlx::query("UPDATE api_keys SET revoked_at = $2 WHERE project_id = $1 AND revoked_at IS NULL")
+            .bind(id)
+            .bind(now)
+            .execute(&self.pool)
+            .await
+            .map_err(DatabaseError::from)?;
+        while self.delete_oldest_events(id).await? {
+            if started.elapsed() >= time {
+                return Err(ProjectError::DeletionUnfinished(id));
+            }
+        }
         let done = sqlx::query("DELETE FROM projects WHERE id = $1")
             .bind(id)
             .execute(&self.pool)
             .await
             .map_err(DatabaseError::from)?;
         if done.rows_affected() == 0 { Err(ProjectError::ProjectNotFound(id)) } else { Ok(()) }
+    }
+
+    /// Deletes the oldest of a project's events if it has more than [`EVENTS_AT_A_TIME`]; whether it has.
+    ///
+    /// They are told by the time they were received at, by which they are indexed; those of one request have the same.
+    async fn delete_oldest_events(&self, project: ProjectId) -> Result<bool, ProjectError> {
+        let last: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "SELECT received_at FROM events WHERE project_id = $1 ORDER BY received_at OFFSET $2 LIMIT 1",
+        )
+        .bind(project)
+        .bind(EVENTS_AT_A_TIME)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?;
+        let Some(last) = last else {
+            return Ok(false);
+        };
+        sqlx::query("DELETE FROM events WHERE project_id = $1 AND received_at <= $2")
+            .bind(project)
+            .bind(last)
+            .execute(&self.pool)
+            .await
+            .map_err(DatabaseError::from)?;
+        Ok(true)
     }
 
     /// Adds an API key, of which only the hash is kept.

@@ -1,11 +1,16 @@
 //! The project service, over gRPC, on PostgreSQL.
 
+use std::time::Duration;
+
+use mesher_common::{clock::Clock, id::ProjectId};
+use mesher_project::{error::ProjectError, store::Store};
 use mesher_proto::mesher::project::v1::{
     CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, GetProjectByApiKeyRequest,
     GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RevokeApiKeyRequest, UpdateProjectRequest,
 };
-use mesher_suite::{Suite, error_info, reason, signed, violated_field, with_key};
-use tonic::{Code, Request};
+use mesher_suite::{Key, Suite, error_info, reason, signed, violated_field, with_key};
+use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
+use tonic::{Code, Request, Status};
 
 fn create(org_id: &str, name: &str, slug: &str) -> CreateProjectRequest {
     CreateProjectRequest { org_id: org_id.to_owned(), name: name.to_owned(), slug: slug.to_owned() }
@@ -125,6 +130,61 @@ async fn a_deleted_project_takes_its_keys_along() {
     suite.projects().delete_project(signed(&key.project.org.owner, delete)).await.unwrap();
     let refused = suite.projects().get_project_by_api_key(with_key(&key, GetProjectByApiKeyRequest {})).await;
     assert_eq!(reason(&refused.unwrap_err()), "API_KEY_INVALID");
+}
+
+#[tokio::test]
+async fn a_project_with_many_events_is_deleted_by_and_by_and_nothing_of_it_is_left() {
+    let suite = Suite::start().await;
+    let (key, neighbour) = (suite.key().await, suite.key().await);
+    let pool = suite.database.pool();
+    for (key, count) in [(&key, 25_000), (&neighbour, 10)] {
+        // Today's and yesterday's.
+        let insert = "INSERT INTO events
+            (project_id, event_id, received_at, occurred_at, level, message, tags, payload)
+            SELECT $1::uuid, gen_random_uuid(), now() - n % 2 * interval '1 day' - n * interval '1 microsecond', now(),
+                'error', 'm', '{}', ''
+            FROM generate_series(1, $2) n";
+        sqlx::query("SELECT ensure_event_partitions(current_date - 2, current_date)")
+            .execute(pool)
+            .await
+            .unwrap();
+        sqlx::query(insert).bind(&key.project.id).bind(count).execute(pool).await.unwrap();
+        let letter = "INSERT INTO dead_letters (project_id, event_id, received_at, sqlstate, reason, payload)
+            VALUES ($1::uuid, gen_random_uuid(), now(), '23514', 'r', '')";
+        sqlx::query(letter).bind(&key.project.id).execute(pool).await.unwrap();
+    }
+    let count = async |table: &str, key: &Key| {
+        let query = format!("SELECT count(*) FROM {table} WHERE project_id = $1::uuid");
+        let count: i64 =
+            sqlx::query_scalar(AssertSqlSafe(query)).bind(&key.project.id).fetch_one(pool).await.unwrap();
+        count
+    };
+
+    // With no time at all, as with too little.
+    let options = suite.database.connect_options().options([("role", mesher_project::DATABASE_ROLE)]);
+    let store = Store::new(PgPoolOptions::new().connect_lazy_with(options));
+    let id = ProjectId::parse("project_id", &key.project.id).unwrap();
+    let unfinished = store.delete(id, Clock::system().now(), Duration::ZERO).await.unwrap_err();
+    assert!(matches!(unfinished, ProjectError::DeletionUnfinished(_)), "{unfinished}");
+    let answer = Status::from(unfinished);
+    assert_eq!((answer.code(), reason(&answer).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    let left = count("events", &key).await;
+    assert!((1..25_000).contains(&left), "{left}");
+    let refused = suite.projects().get_project_by_api_key(with_key(&key, GetProjectByApiKeyRequest {})).await;
+    assert_eq!(reason(&refused.unwrap_err()), "API_KEY_INVALID", "no more events come");
+
+    let delete = DeleteProjectRequest { project_id: key.project.id.clone() };
+    suite.projects().delete_project(signed(&key.project.org.owner, delete)).await.unwrap();
+    for (table, of_the_neighbour) in [("events", 10), ("dead_letters", 1), ("api_keys", 1)] {
+        assert_eq!(
+            (count(table, &key).await, count(table, &neighbour).await),
+            (0, of_the_neighbour),
+            "{table}"
+        );
+    }
+    let found =
+        suite.projects().get_project_by_api_key(with_key(&neighbour, GetProjectByApiKeyRequest {})).await;
+    assert_eq!(found.unwrap().into_inner().project.unwrap().project_id, neighbour.project.id);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod email;
 pub mod error;
+pub mod expiry;
 pub mod members;
 pub mod password;
 pub mod service;
@@ -26,6 +27,12 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let server = ServerBuilder::bind("user", config.listen, config.admin_listen).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let hasher = Hasher::new(usize::from(config.users.password_hashes)).await?;
-    let service = Service::new(Store::new(pool.clone()), hasher, Clock::system(), &config.users);
-    server.service(UserServiceServer::new(service)).needs_database(&pool).start().await
+    let (store, clock) = (Store::new(pool.clone()), Clock::system());
+    let service = Service::new(store.clone(), hasher, clock.clone(), &config.users);
+    server
+        .service(UserServiceServer::new(service))
+        .needs_database(&pool)
+        .background(|stop| expiry::delete_expired(store, clock, stop))
+        .start()
+        .await
 }

@@ -9,7 +9,7 @@ use mesher_common::{
     paging::Page,
     secret::Secret,
     status::Violation,
-    text::Name,
+    text::{MAX_NAME, Name},
 };
 use mesher_proto::{
     access::Role,
@@ -64,8 +64,13 @@ impl UserService for Service {
         }
         let email = Email::parse("email", &request.email)?;
         let password = Password::parse_new("password", request.password)?;
-        let name = if request.name.is_empty() { email.local_part() } else { &request.name };
-        let name = Name::parse("name", name)?;
+        let name = if request.name.is_empty() {
+            // An address may be longer than a name; whoever gave no name must not be told that it is too long.
+            email.local_part().chars().take(MAX_NAME).collect()
+        } else {
+            request.name
+        };
+        let name = Name::parse("name", &name)?;
         let hash = self.hasher.hash(password).await.map_err(UserError::from)?;
         let user = User { id: UserId::new(), email, name, created_at: self.clock.now() };
         self.store.create(&user, &hash).await?;

@@ -1,5 +1,6 @@
 //! The SQL of users and sessions; that of members is in [`crate::members`].
 
+use chrono::{DateTime, Utc};
 use mesher_common::{db::DatabaseError, id::UserId, secret::SecretHash};
 use sqlx::PgPool;
 use tracing::instrument;
@@ -115,6 +116,25 @@ impl Store {
         let session = session.ok_or(UserError::SessionGone)?;
         let user = self.get_visible(session.user_id, session.user_id).await?;
         Ok((session, user))
+    }
+
+    /// Deletes sessions that expired before `now`, those first that expired first, at most `limit`; how many it deleted.
+    #[instrument(
+        name = "db.session.delete_expired", skip_all,
+        fields(otel.kind = "client", db.system.name = "postgresql")
+    )]
+    pub async fn delete_expired(&self, now: DateTime<Utc>, limit: u32) -> Result<u64, UserError> {
+        let done = sqlx::query(
+            "DELETE FROM sessions WHERE token_sha256 IN (
+                 SELECT token_sha256 FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2
+             )",
+        )
+        .bind(now)
+        .bind(i64::from(limit))
+        .execute(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(done.rows_affected())
     }
 
     /// Ends a session.

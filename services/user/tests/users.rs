@@ -1,10 +1,19 @@
 //! Users and sessions, over gRPC, on PostgreSQL.
 
+use std::time::Duration;
+
+use clap::Parser as _;
+use mesher_common::clock::Clock;
 use mesher_proto::mesher::user::v1::{
     GetUserRequest, LoginRequest, LogoutRequest, RegisterRequest, Role, ValidateSessionRequest,
 };
 use mesher_suite::{Suite, error_info, reason, signed, violated_field};
+use mesher_testing::eventually;
+use mesher_user::{Config, store::Store};
 use tonic::{Code, Request};
+
+/// Long enough for a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn register(email: &str, password: &str) -> RegisterRequest {
     RegisterRequest { email: email.to_owned(), password: password.to_owned(), name: String::new() }
@@ -57,6 +66,15 @@ async fn a_user_registers_signs_in_and_out() {
 }
 
 #[tokio::test]
+async fn a_long_address_gives_a_name_that_is_cut() {
+    let suite = Suite::start().await;
+    let email = format!("{}@example.com", "ü".repeat(200));
+    let answer = suite.users().register(register(&email, "correct horse")).await.unwrap().into_inner();
+    let user = answer.user.unwrap();
+    assert_eq!((user.email, user.name), (email, "ü".repeat(100)));
+}
+
+#[tokio::test]
 async fn an_expired_session_is_no_session() {
     let suite = Suite::start().await;
     let user = suite.user().await;
@@ -64,6 +82,32 @@ async fn an_expired_session_is_no_session() {
     sqlx::query(expire).execute(suite.database.pool()).await.unwrap();
     let expired = suite.users().validate_session(signed(&user, ValidateSessionRequest {})).await.unwrap_err();
     assert_eq!(reason(&expired), "SESSION_INVALID");
+}
+
+#[tokio::test]
+async fn expired_sessions_are_deleted_some_at_a_time_and_others_stay() {
+    let suite = Suite::start().await;
+    let pool = suite.database.pool();
+    suite.user().await;
+    let expired = "INSERT INTO sessions
+        SELECT sha256(n::text::bytea), users.id, now() - interval '8 days', now() - interval '1 day'
+        FROM users, generate_series(1, 2500) n";
+    sqlx::query(expired).execute(pool).await.unwrap();
+    let (store, now) = (Store::new(pool.clone()), Clock::system().now());
+    assert_eq!(store.delete_expired(now - Duration::from_hours(25), 10).await.unwrap(), 0);
+    assert_eq!(store.delete_expired(now, 10).await.unwrap(), 10);
+
+    let count = async || {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions").fetch_one(pool).await.unwrap();
+        count
+    };
+    assert_eq!(count().await, 1 + 2490);
+    // As the service does by itself when it starts, with its role's rights.
+    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let arguments = ["mesher-user", "--database-url", suite.database.url()].into_iter().chain(listen);
+    let service = mesher_user::spawn(Config::try_parse_from(arguments).unwrap()).await.unwrap();
+    eventually("the expired ones were gone", PATIENCE, async || count().await == 1).await;
+    service.shutdown().await.unwrap();
 }
 
 #[tokio::test]

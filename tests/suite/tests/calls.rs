@@ -1,7 +1,5 @@
 //! What holds for every call at every service: deadlines, request ids, room.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use mesher_proto::mesher::org::v1::{GetOrgRequest, ListOrgsRequest, org_service_client::OrgServiceClient};
 use mesher_suite::{Suite, reason, signed};
 use mesher_testing::http_client;

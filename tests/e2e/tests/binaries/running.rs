@@ -45,13 +45,17 @@ impl Running {
         Self::start_with(&[]).await
     }
 
-    /// Starts all, with these variables besides.
+    /// Starts all, with these variables besides. No event is flushed for its age: a test that looks at what is buffered
+    /// must not have to be faster than a timer.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         let database = TestDatabase::new().await;
         let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
         let mut processes = BTreeMap::new();
         for service in SERVICES {
-            let arguments = [&listen[..], &["--database-url", database.url()]].concat();
+            let mut arguments = [&listen[..], &["--database-url", database.url()]].concat();
+            if service == "writer" {
+                arguments.extend(["--flush-interval", "1h"]);
+            }
             processes.insert(service, Process::start(&format!("mesher-{service}"), &arguments, variables));
         }
         let mut addresses = BTreeMap::new();

@@ -1,0 +1,54 @@
+//! Deletes the sessions that expired: nobody ends most sessions, and a table of all that ever were would grow for ever.
+
+use std::time::Duration;
+
+use mesher_common::clock::Clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::{error::UserError, store::Store};
+
+/// How often it is looked for them.
+const LOOK: Duration = Duration::from_hours(1);
+/// How long after a failure it is tried again.
+const RETRY: Duration = Duration::from_mins(1);
+/// The most sessions that one statement deletes: some milliseconds of work.
+const BATCH: u32 = 1000;
+
+/// Deletes expired sessions, once at the start and then every hour, until `stop` is cancelled. Every replica may do it
+/// at once.
+pub async fn delete_expired(store: Store, clock: Clock, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let deleted = tokio::select! {
+            // What a statement that is cut off had deleted is there again.
+            () = stop.cancelled() => return Ok(()),
+            deleted = delete_all(&store, &clock) => deleted,
+        };
+        let pause = match deleted {
+            Ok(0) => LOOK,
+            Ok(count) => {
+                tracing::info!(count, "expired sessions deleted");
+                LOOK
+            }
+            Err(error) => {
+                tracing::warn!(%error, "expired sessions could not be deleted");
+                RETRY
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn delete_all(store: &Store, clock: &Clock) -> Result<u64, UserError> {
+    let now = clock.now();
+    let mut total = 0;
+    loop {
+        let deleted = store.delete_expired(now, BATCH).await?;
+        total += deleted;
+        if deleted < u64::from(BATCH) {
+            return Ok(total);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The few things that the log asks of a file system, so that a test can be one that fails and crashes.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+/// A directory of files.
+pub trait FileSystem: Clone + Send + Sync + 'static {
+    /// An open file.
+    type File: Send + 'static;
+
+    /// The directory, for messages.
+    fn directory(&self) -> String;
+    /// The names of the files.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Makes a new file, which must not be there yet. Its name is only safe after [`FileSystem::sync_directory`].
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+    /// Opens a file for appending.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+    /// Appends all of `bytes`, or fails with a part of them written.
+    fn append(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was written safe from a crash.
+    fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+    /// Cuts a file off.
+    fn truncate(&self, file: &mut Self::File, length: u32) -> io::Result<()>;
+    /// Reads a part of a file; an error if it is shorter.
+    fn read(&self, name: &str, offset: u32, length: u32) -> io::Result<Vec<u8>>;
+    /// Reads a file.
+    fn read_all(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// Removes a file. It may be back after a crash, until [`FileSystem::sync_directory`].
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes the names of files safe from a crash.
+    fn sync_directory(&self) -> io::Result<()>;
+}
+
+/// A directory on the disk.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// The directory at `path`, which is made if it is missing.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        // The names on the way to it must outlive a crash as well as those in it.
+        for directory in path.ancestors().filter(|ancestor| ancestor.is_dir()) {
+            // Directories above may be another user's: what is there already needs no sync.
+            if File::open(directory).and_then(|directory| directory.sync_all()).is_err() {
+                break;
+            }
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+impl FileSystem for Directory {
+    type File = File;
+
+    fn directory(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names =
+            fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect()
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().append(true).create_new(true).open(self.path.join(name))
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().append(true).open(self.path.join(name))
+    }
+
+    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn sync(&self, file: &mut File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn truncate(&self, file: &mut File, length: u32) -> io::Result<()> {
+        file.set_len(length.into())
+    }
+
+    fn read(&self, name: &str, offset: u32, length: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        File::open(self.path.join(name))?.read_exact_at(&mut bytes, offset.into())?;
+        Ok(bytes)
+    }
+
+    fn read_all(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join(name))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}

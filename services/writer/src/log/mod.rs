@@ -1,0 +1,186 @@
+//! The log of a shard: what makes an acknowledged event survive.
+//!
+//! A directory of append-only segments, `00000000000000000001.log` and so on. Records are appended in groups, and a group
+//! is acknowledged only after its `fdatasync` ([`Log::commit`]); a segment's directory entry is synced before anything in
+//! it is acknowledged. A segment is removed when all of its events are settled, which its owner counts.
+//!
+//! What is promised: after a crash at any point, [`Log::open`] gives every record of every acknowledged group of the
+//! segments that were not removed, once and in order. A record that was never acknowledged may come back too, once and in
+//! order: it was sent, and whoever sent it was told nothing.
+//!
+//! A torn tail is what a crash leaves of a group that was being written: [`Log::open`] cuts it off. A damaged record with
+//! good ones behind it is something else, a fault of the disk: it is reported, counted and passed over. A failed write or
+//! sync leaves it unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its
+//! last acknowledged byte if the disk lets it, and the next group begins a new one.
+//!
+//! The embedded stores that were looked at (redb, fjall, raft-engine) keep an index, a memtable or a compaction that a
+//! queue has no use for: all that is needed is to append, to sync once for many, and to remove whole files.
+
+pub mod fs;
+mod read;
+pub mod record;
+
+use std::io;
+
+use self::fs::FileSystem;
+pub use self::{
+    read::{Damage, Recovered, RecoveredRecord},
+    record::{Record, RecordError},
+};
+
+/// The format of segments that this version writes and reads; the last byte of a segment's first eight.
+const FORMAT: u8 = 1;
+const MAGIC: [u8; 8] = [b'M', b'S', b'H', b'R', b'L', b'O', b'G', FORMAT];
+const SUFFIX: &str = ".log";
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The number of its segment.
+    pub segment: u64,
+    /// Where it begins in the segment, in bytes.
+    pub offset: u32,
+    /// How many bytes it has, its frame included.
+    pub length: u32,
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or a segment in it cannot be read or written.
+    #[error("the log in {directory}: {source}")]
+    Io {
+        /// The directory.
+        directory: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A segment was written by another version.
+    #[error(
+        "{segment} in {directory} has the format {found}, and this version of Mesher knows only {FORMAT}"
+    )]
+    UnknownFormat {
+        /// The directory.
+        directory: String,
+        /// The segment's file name.
+        segment: String,
+        /// The format's number.
+        found: u8,
+    },
+}
+
+/// A log that is open for appending. Its calls block: they are made off the runtime's threads.
+#[derive(Debug)]
+pub struct Log<F: FileSystem> {
+    fs: F,
+    segment_bytes: u32,
+    /// The number of the next segment.
+    next: u64,
+    active: Option<Active<F::File>>,
+}
+
+#[derive(Debug)]
+struct Active<T> {
+    number: u64,
+    file: T,
+    /// Everything before is written, synced and acknowledged.
+    length: u32,
+}
+
+impl<F: FileSystem> Log<F> {
+    /// Opens the log in the directory of `fs`, and gives what it holds. A new segment is begun when the last one has
+    /// `segment_bytes`.
+    pub fn open(fs: F, segment_bytes: u32) -> Result<(Self, Recovered), OpenError> {
+        let recovered = read::recover(&fs)?;
+        let next = recovered.last_segment + 1;
+        Ok((Self { fs, segment_bytes, next, active: None }, recovered))
+    }
+
+    /// Appends records and syncs them, and says where each is. After an error none of them may be acknowledged; the next
+    /// call begins a new segment, and so finds out whether the disk takes anything again.
+    pub fn commit<P: AsRef<[u8]>>(&mut self, records: &[Record<P>]) -> io::Result<Vec<Position>> {
+        let mut active = match self.active.take() {
+            Some(active) if active.length < self.segment_bytes => active,
+            _ => self.begin()?,
+        };
+        let start = active.length;
+        let mut bytes = Vec::new();
+        let mut positions = Vec::with_capacity(records.len());
+        for record in records {
+            let offset = start + size(bytes.len())?;
+            record.encode(&mut bytes);
+            let length = start + size(bytes.len())? - offset;
+            positions.push(Position { segment: active.number, offset, length });
+        }
+        let written = self.fs.append(&mut active.file, &bytes).and_then(|()| self.fs.sync(&mut active.file));
+        if let Err(error) = written {
+            // What of it reached the disk is unknown. None of it was acknowledged, and none of it should come back; if it
+            // cannot be cut off now, recovery takes what is whole of it for what it is, and the table for once only.
+            if self.fs.truncate(&mut active.file, start).is_ok() {
+                let _ = self.fs.sync(&mut active.file);
+            }
+            return Err(error);
+        }
+        active.length = start + size(bytes.len())?;
+        self.active = Some(active);
+        Ok(positions)
+    }
+
+    /// The segment that records are appended to, which must not be removed, and how many bytes it has.
+    pub fn active(&self) -> Option<(u64, u32)> {
+        self.active.as_ref().map(|active| (active.number, active.length))
+    }
+
+    /// The segment that was begun last, or tried to be; 0 if there was never one.
+    pub fn newest(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Begins a new segment with the next group, so that the one before can be removed.
+    pub fn seal(&mut self) {
+        self.active = None;
+    }
+
+    /// Removes a segment whose events are all settled. It does not come back after a crash, or its events are found
+    /// settled again.
+    pub fn remove(&mut self, segment: u64) -> io::Result<()> {
+        self.fs.remove(&name(segment))?;
+        self.fs.sync_directory()
+    }
+
+    fn begin(&mut self) -> io::Result<Active<F::File>> {
+        let number = self.next;
+        // A number is used once, also when its segment could not be begun.
+        self.next += 1;
+        let mut file = self.fs.create(&name(number))?;
+        self.fs.append(&mut file, &MAGIC)?;
+        self.fs.sync(&mut file)?;
+        self.fs.sync_directory()?;
+        Ok(Active { number, file, length: size(MAGIC.len())? })
+    }
+}
+
+/// Reads a record that was committed; from whatever thread, while others are appended.
+pub fn read<F: FileSystem>(fs: &F, position: Position) -> io::Result<Record> {
+    let bytes = fs.read(&name(position.segment), position.offset, position.length)?;
+    Record::decode(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+fn name(segment: u64) -> String {
+    format!("{segment:020}{SUFFIX}")
+}
+
+fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 20)?.parse().ok()
+}
+
+/// A length in a segment, which is far below 4 GiB.
+fn size(bytes: usize) -> io::Result<u32> {
+    u32::try_from(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "a segment of more than 4 GiB"))
+}
+
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;

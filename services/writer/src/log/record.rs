@@ -1,0 +1,158 @@
+//! A record of the log: one event.
+//!
+//! ```text
+//! u32  mark        "MREC": where a reader that lost its way looks for the next record
+//! u32  length      of the body, in bytes
+//! u32  checksum    CRC32C of length and body
+//!      body        project id (16), event id (16), received_at in µs since 1970 (i64), flags (u8), payload
+//! ```
+//!
+//! Numbers are little-endian. The payload is the event's JSON, compressed already: everything else about the event is read
+//! from it again.
+
+use mesher_common::{
+    id::{EventId, ProjectId},
+    payload::MAX_EVENT_BYTES,
+};
+use uuid::Uuid;
+
+/// How a record begins.
+pub(super) const MARK: [u8; 4] = *b"MREC";
+/// Mark, length and checksum.
+pub(super) const FRAME: usize = 12;
+/// What the body has before the payload.
+const HEAD: usize = 41;
+/// More than the payload of the largest event, should it not compress at all.
+const MAX_BODY: usize = HEAD + MAX_EVENT_BYTES + MAX_EVENT_BYTES / 8;
+
+const ID_GIVEN: u8 = 1;
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// It does not begin as a record does.
+    #[error("no record begins here")]
+    NoMark,
+    /// Its length is none that a record can have.
+    #[error("the length of the record is impossible")]
+    Length,
+    /// It is longer than what there is.
+    #[error("the record is cut off")]
+    CutOff,
+    /// It is not what was written.
+    #[error("the checksum of the record does not match")]
+    Checksum,
+}
+
+/// An event in the log; `P` is what holds the payload's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record<P = Vec<u8>> {
+    /// The project that it belongs to.
+    pub project: ProjectId,
+    /// Its id.
+    pub id: EventId,
+    /// When the writer took it in, in microseconds since 1970.
+    pub received_at: i64,
+    /// Whether its sender gave its id.
+    pub id_given: bool,
+    /// The event's JSON, compressed.
+    pub payload: P,
+}
+
+impl<P: AsRef<[u8]>> Record<P> {
+    /// Appends the record to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let payload = self.payload.as_ref();
+        let length = u32::try_from(HEAD + payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+        out.extend(MARK);
+        out.extend(length);
+        let checksum_at = out.len();
+        out.extend([0; 4]);
+        let body_at = out.len();
+        out.extend(self.project.0.as_bytes());
+        out.extend(self.id.0.as_bytes());
+        out.extend(self.received_at.to_le_bytes());
+        out.push(if self.id_given { ID_GIVEN } else { 0 });
+        out.extend(payload);
+        let checksum = checksum(length, &out[body_at..]);
+        out[checksum_at..body_at].copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+impl Record {
+    /// Reads the record that `bytes` begin with.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let body = body(bytes)?;
+        let cut_off = RecordError::CutOff;
+        let (project, rest) = body.split_first_chunk::<16>().ok_or(cut_off)?;
+        let (id, rest) = rest.split_first_chunk::<16>().ok_or(cut_off)?;
+        let (received_at, rest) = rest.split_first_chunk::<8>().ok_or(cut_off)?;
+        let (flags, payload) = rest.split_first().ok_or(cut_off)?;
+        Ok(Self {
+            project: ProjectId(Uuid::from_bytes(*project)),
+            id: EventId(Uuid::from_bytes(*id)),
+            received_at: i64::from_le_bytes(*received_at),
+            id_given: flags & ID_GIVEN != 0,
+            payload: payload.to_vec(),
+        })
+    }
+}
+
+impl Record {
+    /// How many bytes the body has.
+    pub(super) fn body_length(&self) -> usize {
+        HEAD + self.payload.len()
+    }
+}
+
+/// The body of the record that `bytes` begin with, checked.
+fn body(bytes: &[u8]) -> Result<&[u8], RecordError> {
+    let (mark, rest) = bytes.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
+    if *mark != MARK {
+        return Err(RecordError::NoMark);
+    }
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
+    let (found, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
+    let body_length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| RecordError::Length)?;
+    if !(HEAD..=MAX_BODY).contains(&body_length) {
+        return Err(RecordError::Length);
+    }
+    let body = rest.get(..body_length).ok_or(RecordError::CutOff)?;
+    if checksum(*length, body) == u32::from_le_bytes(*found) { Ok(body) } else { Err(RecordError::Checksum) }
+}
+
+fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&length), body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(payload: &[u8]) -> Record {
+        Record {
+            project: ProjectId::new(),
+            id: EventId::new(),
+            received_at: -1,
+            id_given: true,
+            payload: payload.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_and_no_bit_of_it_can_change_unseen() {
+        let record = record(b"payload");
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        bytes.extend(b"what comes behind it");
+        assert_eq!(Record::decode(&bytes), Ok(record));
+        for bit in 0..8 * (FRAME + HEAD + 7) {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(Record::decode(&changed).is_err(), "bit {bit}");
+        }
+        for length in 0..FRAME + HEAD + 7 {
+            assert_eq!(Record::decode(&bytes[..length]), Err(RecordError::CutOff), "{length} bytes");
+        }
+    }
+}

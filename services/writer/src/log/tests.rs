@@ -1,0 +1,197 @@
+//! The log against a model, on a file system that fails and crashes.
+
+use std::collections::BTreeMap;
+
+use mesher_common::id::{EventId, ProjectId};
+use proptest::prelude::*;
+
+use super::{
+    fs::Directory,
+    simulated::{Choices, Simulated},
+    *,
+};
+
+const SEGMENT: u32 = 600;
+
+fn record(number: u64) -> Record {
+    Record {
+        project: ProjectId(uuid::Uuid::nil()),
+        id: EventId(uuid::Uuid::from_u128(number.into())),
+        received_at: i64::try_from(number).unwrap(),
+        id_given: number.is_multiple_of(2),
+        // Now and then with what looks like the beginning of a record in it.
+        payload: if number.is_multiple_of(3) { b"MREC\x30\0\0\0".repeat(3) } else { vec![7; 40] },
+    }
+}
+
+fn number_of(record: &Record) -> u64 {
+    u64::try_from(record.received_at).unwrap()
+}
+
+/// What a log is asked to do.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Commit so many records.
+    Commit(usize),
+    /// Remove the oldest segment that is not the active one.
+    RemoveOldest,
+    /// Have a call fail after so many.
+    FailAfter(usize),
+    /// Crash and open again; the seed decides what is left.
+    Crash(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (1..6_usize).prop_map(Step::Commit),
+        1 => Just(Step::RemoveOldest),
+        2 => (0..8_usize).prop_map(Step::FailAfter),
+        1 => any::<u64>().prop_map(Step::Crash),
+    ]
+}
+
+/// The records that were acknowledged, and those that were not but may be there, by their segments.
+#[derive(Debug, Default)]
+struct Model {
+    acknowledged: BTreeMap<u64, Vec<u64>>,
+    sent: u64,
+}
+
+impl Model {
+    /// Fails unless what was recovered is what was acknowledged, in order, and nothing that was never sent or twice.
+    fn check(&self, fs: &Simulated, recovered: &Recovered) {
+        assert_eq!(recovered.damage, [], "a crash tears, it does not damage");
+        let found: Vec<u64> =
+            recovered.records.iter().map(|found| number_of(&read(fs, found.position).unwrap())).collect();
+        assert!(found.is_sorted_by(|a, b| a < b), "in order and once: {found:?}");
+        assert!(found.iter().all(|number| *number < self.sent));
+        for number in self.acknowledged.values().flatten() {
+            assert!(found.contains(number), "{number} was acknowledged, and is lost: {found:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_acknowledged_comes_back_once_and_in_order(steps in proptest::collection::vec(step(), 1..40)) {
+        let fs = Simulated::default();
+        let mut model = Model::default();
+        let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+        for step in steps.into_iter().chain([Step::Crash(7)]) {
+            match step {
+                Step::Commit(count) => {
+                    let numbers: Vec<u64> = (model.sent..).take(count).collect();
+                    model.sent += count as u64;
+                    let records: Vec<Record> = numbers.iter().map(|number| record(*number)).collect();
+                    if let Ok(positions) = log.commit(&records) {
+                        for (number, position) in numbers.into_iter().zip(positions) {
+                            model.acknowledged.entry(position.segment).or_default().push(number);
+                        }
+                    }
+                }
+                Step::RemoveOldest => {
+                    let oldest = model.acknowledged.keys().next().copied();
+                    if let Some(oldest) = oldest.filter(|oldest| Some(*oldest) != log.active().map(|(segment, _)| segment)) {
+                        // Its events are settled: whether or not it comes back, nothing is lost.
+                        model.acknowledged.remove(&oldest);
+                        let _ = log.remove(oldest);
+                    }
+                }
+                Step::FailAfter(calls) => fs.fail_after(calls),
+                Step::Crash(seed) => {
+                    fs.crash(&mut Choices(seed));
+                    let (reopened, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
+                    model.check(&fs, &recovered);
+                    log = reopened;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_costs_the_records_that_it_hits_and_no_others(offset in 8..2000_usize) {
+        let fs = Simulated::default();
+        let (mut log, _) = Log::open(fs.clone(), 1 << 20).unwrap();
+        let records: Vec<Record> = (0..20).map(record).collect();
+        let positions = log.commit(&records).unwrap();
+        let end = positions.last().map(|last| (last.offset + last.length) as usize).unwrap();
+        let offset = offset.min(end - 1);
+        fs.damage(&fs.names()[0], offset);
+        let (_, recovered) = Log::open(fs.clone(), 1 << 20).unwrap();
+        let hit = positions.iter().position(|at| (at.offset + at.length) as usize > offset).unwrap();
+        let found: Vec<Position> = recovered.records.iter().map(|found| found.position).collect();
+        let expected: Vec<Position> =
+            positions.iter().enumerate().filter(|(index, _)| *index != hit).map(|(_, at)| *at).collect();
+        prop_assert_eq!(found, expected);
+        if hit + 1 < positions.len() {
+            let expected = Damage {
+                segment: name(1),
+                offset: positions[hit].offset,
+                length: positions[hit].length,
+            };
+            prop_assert_eq!(recovered.damage, [expected]);
+        } else {
+            prop_assert_eq!(recovered.torn_bytes, u64::from(positions[hit].length), "at the end it is torn");
+        }
+    }
+}
+
+#[test]
+fn a_format_of_another_version_is_refused() {
+    let fs = Simulated::default();
+    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    log.commit(&[record(1)]).unwrap();
+    fs.damage(&name(1), 7);
+    let error = Log::open(fs, SEGMENT).unwrap_err();
+    assert!(matches!(error, OpenError::UnknownFormat { .. }), "{error}");
+    assert!(error.to_string().contains("knows only 1"), "{error}");
+}
+
+#[test]
+fn a_damaged_header_costs_no_record() {
+    for offset in 0..7 {
+        let fs = Simulated::default();
+        let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+        let position = log.commit(&[record(1)]).unwrap()[0];
+        fs.damage(&name(1), offset);
+        let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
+        assert_eq!(recovered.records[0].position, position);
+        assert_eq!(recovered.damage, [Damage { segment: name(1), offset: 0, length: 8 }]);
+    }
+}
+
+#[test]
+fn after_a_failure_the_next_group_begins_a_new_segment() {
+    let fs = Simulated::default();
+    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let first = log.commit(&[record(0)]).unwrap()[0];
+    fs.fail_after(1);
+    log.commit(&[record(1)]).unwrap_err();
+    let third = log.commit(&[record(2)]).unwrap()[0];
+    assert!(third.segment > first.segment);
+    let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
+    let found: Vec<Position> = recovered.records.iter().map(|found| found.position).collect();
+    assert_eq!(found, [first, third], "what failed was cut off");
+}
+
+#[test]
+fn it_works_on_a_real_directory() {
+    let directory = std::env::temp_dir().join(format!("mesher-log-{}", uuid::Uuid::now_v7()));
+    let fs = Directory::create(&directory).unwrap();
+    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    for number in 0..30 {
+        log.commit(&[record(number)]).unwrap();
+    }
+    drop(log);
+    let (mut log, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let found: Vec<Record> =
+        recovered.records.iter().map(|found| read(&fs, found.position).unwrap()).collect();
+    assert_eq!(found, (0..30).map(record).collect::<Vec<_>>());
+    for segment in 1..=recovered.last_segment {
+        log.remove(segment).unwrap();
+    }
+    assert_eq!(Log::open(fs, SEGMENT).unwrap().1.records, []);
+    std::fs::remove_dir(directory).unwrap();
+}

@@ -55,8 +55,8 @@ pub struct Config {
     /// How long to wait at the start for a database that is not there yet.
     #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = patience)]
     pub database_wait: Duration,
-    /// Where the PostgreSQL server that is started keeps its data. [default: /var/lib/mesher for root, mesher in the
-    /// user's data directory for anyone else]
+    /// Where the PostgreSQL server that is started keeps its data, and the writer its log. [default: /var/lib/mesher for
+    /// root, mesher in the user's data directory for anyone else]
     #[arg(long, env = "MESHER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// The directory of the PostgreSQL binaries to start. [default: looked for on PATH and in the usual places, fetched if

@@ -6,16 +6,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use etcetera::BaseStrategy as _;
-use mesher_common::{config::DatabaseUrl, db, handle::Handle};
+use mesher_common::{
+    config::{DatabaseUrl, default_data_dir},
+    db,
+    handle::Handle,
+};
 use mesher_postgres::{Options, Postgres, Search, locate, start};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-
-/// Where root's data is: the user that PostgreSQL runs as cannot get into root's home directory.
-const SYSTEM_DATA_DIR: &str = "/var/lib/mesher";
 
 /// The connections of the services, their start-up checks, and someone with psql.
 const SPARE_CONNECTIONS: u32 = 20;
@@ -53,10 +53,7 @@ pub(crate) async fn migrate(database: &PgConnectOptions, wait: Duration) -> anyh
 }
 
 async fn serve(config: &Config) -> anyhow::Result<Postgres> {
-    let data_dir = match &config.data_dir {
-        Some(dir) => std::path::absolute(dir)?,
-        None => default_data_dir()?,
-    };
+    let data_dir = data_dir(config)?;
     let binaries = locate(&Search {
         explicit: config.postgres_bin.clone(),
         cache_dir: data_dir.join("postgres-binaries"),
@@ -69,16 +66,16 @@ async fn serve(config: &Config) -> anyhow::Result<Postgres> {
     Ok(start(options).await?)
 }
 
-fn cluster_dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("postgres")
+/// Where everything is that is kept on this machine.
+pub(crate) fn data_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    match &config.data_dir {
+        Some(dir) => Ok(std::path::absolute(dir)?),
+        None => Ok(default_data_dir("--data-dir")?),
+    }
 }
 
-fn default_data_dir() -> anyhow::Result<PathBuf> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from(SYSTEM_DATA_DIR));
-    }
-    let base = etcetera::choose_base_strategy().context("the user has no home directory: give --data-dir")?;
-    Ok(base.data_dir().join("mesher"))
+fn cluster_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("postgres")
 }
 
 /// The server as something that runs until it is told to stop.

@@ -10,7 +10,9 @@ use mesher_common::{
     server,
 };
 
-use crate::config::Config;
+use mesher_writer::config::WriterArgs;
+
+use crate::{config::Config, database::data_dir};
 
 /// Fails if an address is taken, before anything is started. It may still be taken a moment later; then its service says
 /// so.
@@ -88,10 +90,14 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
     .await?;
     let user_address = address(&user)?;
     handles.push(user);
+    let log_dir = match &config.writer.log_dir {
+        Some(log_dir) => log_dir.clone(),
+        None => data_dir(config)?.join("log"),
+    };
     let writer = mesher_writer::spawn(mesher_writer::Config {
         listen: config.writer_listen,
         admin_listen: config.writer_admin_listen,
-        writer: config.writer.clone(),
+        writer: WriterArgs { log_dir: Some(log_dir), ..config.writer.clone() },
         database: database.clone(),
         process: process.clone(),
     })

@@ -159,7 +159,9 @@ async fn a_port_in_use_is_named_and_nothing_is_started() {
 #[tokio::test]
 async fn a_given_database_is_migrated_and_used() {
     let database = TestDatabase::empty().await;
-    let mut process = start(&["--database-url", database.url()]);
+    let scratch = ScratchDir::new();
+    let data_dir = scratch.join("data");
+    let mut process = start(&["--database-url", database.url(), "--data-dir", data_dir.to_str().unwrap()]);
     let gateway_url = gateway(&mut process).await;
     assert_eq!(post(&format!("{gateway_url}/v1/users"), LOGIN).await.0, 200);
     let users: i64 =

@@ -1,9 +1,10 @@
 //! The settings that every service shares. Each is a flag with an environment variable; `--help` shows both with
 //! the default.
 
-use std::{convert::Infallible, fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
+use etcetera::BaseStrategy as _;
 use sqlx::postgres::PgConnectOptions;
 
 /// A setting that parsed, but cannot be used. The process exits with status 64 (`EX_USAGE`).
@@ -98,6 +99,20 @@ pub fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Where root's data is: a home directory is no place for that of a service.
+const SYSTEM_DATA_DIR: &str = "/var/lib/mesher";
+
+/// Where Mesher keeps its data when nobody says: in the user's data directory (XDG), or in the system's for root.
+/// `flag` is what says otherwise.
+pub fn default_data_dir(flag: &'static str) -> Result<PathBuf, ConfigError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from(SYSTEM_DATA_DIR));
+    }
+    let base =
+        etcetera::choose_base_strategy().map_err(|error| ConfigError { flag, reason: error.to_string() })?;
+    Ok(base.data_dir().join("mesher"))
 }
 
 /// Reads how long to wait for something that takes seconds.

@@ -166,6 +166,16 @@ pub fn shed(message: impl Into<String>) -> Status {
     retriable(Code::Unavailable, ErrorReason::Overloaded, message)
 }
 
+/// A project has as much as it may.
+pub fn quota_exceeded(message: impl Into<String>) -> Status {
+    retriable(Code::ResourceExhausted, ErrorReason::QuotaExceeded, message)
+}
+
+/// The disk takes nothing in.
+pub fn disk_unavailable(message: impl Into<String>) -> Status {
+    retriable(Code::Unavailable, ErrorReason::DiskUnavailable, message)
+}
+
 /// The server is stopping.
 pub fn shutting_down() -> Status {
     retriable(Code::Unavailable, ErrorReason::ShuttingDown, "the server is stopping")

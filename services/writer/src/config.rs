@@ -1,8 +1,8 @@
 //! The service's settings.
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
 use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration};
 
 /// Mesher's writer: takes events in and stores them.
@@ -35,6 +35,22 @@ impl ProcessConfig for Config {
 /// The settings that are the writer's alone.
 #[derive(Args, Clone, Debug)]
 pub struct WriterArgs {
+    /// What an acknowledgement promises.
+    #[arg(long, env = "MESHER_DURABILITY", value_enum, default_value_t = Durability::Disk)]
+    pub durability: Durability,
+    /// The directory of the log on disk, which no other writer may use. [default: log in the data directory, which is
+    /// /var/lib/mesher for root, and mesher in the user's data directory for anyone else]
+    #[arg(long, env = "MESHER_LOG_DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// What happens to a project's events when its quota on disk is full.
+    #[arg(long, env = "MESHER_WHEN_FULL", value_enum, default_value_t = WhenFull::Reject)]
+    pub when_full: WhenFull,
+    /// The most events of a project that wait on disk.
+    #[arg(long, env = "MESHER_QUOTA_EVENTS", default_value = "1000000")]
+    pub quota_events: NonZeroUsize,
+    /// The most bytes of a project that wait on disk.
+    #[arg(long, env = "MESHER_QUOTA_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub quota_bytes: u64,
     /// How many shards the projects are spread over: each is a task with one flush in flight.
     #[arg(long, env = "MESHER_SHARDS", default_value = "2")]
     pub shards: NonZeroUsize,
@@ -44,12 +60,31 @@ pub struct WriterArgs {
     /// A project's events are flushed so long after the first was buffered.
     #[arg(long, env = "MESHER_FLUSH_INTERVAL", default_value = "5s", value_parser = flush_interval)]
     pub flush_interval: Duration,
-    /// The most events of a project in memory, those being flushed included: past it the oldest are dropped.
+    /// The most events of a project in memory, those being flushed included. Past it they wait on disk; without a log on
+    /// disk the oldest are dropped.
     #[arg(long, env = "MESHER_BUFFER_EVENTS", default_value = "500")]
     pub buffer_events: NonZeroUsize,
     /// How long what the database said of an API key is remembered: so long does a revoked one go on working.
     #[arg(long, env = "MESHER_API_KEY_CACHE", default_value = "5s", value_parser = api_key_cache)]
     pub api_key_cache: Duration,
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// The event is in the log on disk, and synced: it survives any crash.
+    Disk,
+    /// The event is in memory: it is lost if the process is killed before the next flush.
+    Memory,
+}
+
+/// What happens to a project's events when its quota on disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WhenFull {
+    /// New events are refused, with a delay to try again after.
+    Reject,
+    /// The oldest events are dropped, and counted.
+    DropOldest,
 }
 
 fn flush_interval(text: &str) -> Result<Duration, String> {

@@ -26,6 +26,12 @@ impl From<WriterError> for Status {
                 status::overloaded("the writer has too much to do: try again")
             }
             WriterError::Engine(EngineError::Closing) => status::shutting_down(),
+            WriterError::Engine(EngineError::QuotaFull) => status::quota_exceeded(
+                "the project has as many events waiting on disk as it may: try again when some are stored",
+            ),
+            WriterError::Engine(EngineError::LogFailed) => {
+                status::disk_unavailable("the writer's log on disk cannot be written: try again")
+            }
             WriterError::Engine(error @ EngineError::FlushFailed) => status::database_unavailable(&error),
         }
     }

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use mesher_common::id::{EventId, ProjectId};
 
+use crate::log::Record;
+
 /// How bad the matter is that an event tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -49,6 +51,17 @@ pub struct Event {
 }
 
 impl Event {
+    /// The event as it is written to the log.
+    pub fn record(&self) -> Record<&[u8]> {
+        Record {
+            project: self.project_id,
+            id: self.id,
+            received_at: self.received_at.timestamp_micros(),
+            id_given: self.id_given,
+            payload: &self.payload,
+        }
+    }
+
     /// About how many bytes it takes in memory and in the database.
     pub fn size(&self) -> usize {
         let fields = &self.fields;

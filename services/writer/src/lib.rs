@@ -1,7 +1,8 @@
 //! The writer: `mesher.writer.v1.WriterService`. It takes events in and stores them.
 //!
 //! An event passes [`service`] (proto to domain and back), [`admission`] (what can be normalised is, what cannot be
-//! is refused), [`engine`] (bounded buffers by project, in shards, flushed in batches) and [`store`] (all the SQL).
+//! is refused), [`log`] (on disk and synced, before it is acknowledged), [`engine`] (bounded buffers by project, in shards,
+//! flushed in batches) and [`store`] (all the SQL).
 //! `docs/architecture.md` has the writer's contract, with the test for each promise.
 
 pub mod admission;
@@ -10,18 +11,22 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod log;
 pub mod service;
 pub mod store;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use mesher_common::{access::Access, clock::Clock, db, handle::Handle, server::ServerBuilder};
+use mesher_common::{
+    access::Access, clock::Clock, config::default_data_dir, db, handle::Handle, server::ServerBuilder,
+};
 use mesher_proto::mesher::writer::v1::writer_service_server::WriterServiceServer;
 
 pub use crate::config::Config;
 use crate::{
-    engine::{Engine, metrics::Metrics},
+    config::{Durability, WriterArgs},
+    engine::{Engine, Logs, metrics::Metrics},
     service::Service,
     store::Store,
 };
@@ -45,16 +50,32 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
         .context("the partitions of the next days cannot be made")?;
     let partitions = store.partitions().clone();
     let metrics = Metrics::new(server.registry());
-    let (engine, shards) = Engine::new((&config.writer).into(), &Arc::new(store), &metrics);
+    let settings = (&config.writer).into();
+    let logs = match config.writer.durability {
+        Durability::Disk => Some(open_logs(&config.writer).await?),
+        Durability::Memory => None,
+    };
+    let (engine, shards) = Engine::new(settings, &Arc::new(store), &metrics, logs);
     for shard in shards {
         server = server.background(|_| shard.run());
     }
     let access = Access::new(pool.clone()).caching_api_keys(config.writer.api_key_cache);
-    let service = Service::new(access, engine.clone(), clock.clone(), server.shutdown_token());
+    let service = Service::new(
+        access,
+        engine.clone(),
+        config.writer.durability,
+        clock.clone(),
+        server.shutdown_token(),
+    );
     let service = WriterServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let health = engine.health().clone();
     server
         .service(service)
         .needs_database(&pool)
+        .check(move || {
+            let health = health.clone();
+            async move { health.check() }
+        })
         .background(|stop| partitions.keep_ahead(clock, stop))
         // No call is left that could bring more: the shards store what they have, and end.
         .drain(async move {
@@ -63,4 +84,13 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
         })
         .start()
         .await
+}
+
+async fn open_logs(args: &WriterArgs) -> anyhow::Result<Logs> {
+    let path = match &args.log_dir {
+        Some(path) => path.clone(),
+        None => default_data_dir("--log-dir")?.join("log"),
+    };
+    let shards = args.shards.get();
+    Ok(tokio::task::spawn_blocking(move || Logs::open(&path, shards)).await??)
 }

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 use crate::{
     admission::{AdmissionError, Sent, admit},
     arrivals::Arrivals,
+    config::Durability,
     engine::{
         Engine,
         account::{Account, DropReason},
@@ -39,14 +40,26 @@ pub struct Service {
     engine: Engine,
     arrivals: Arrivals,
     started: prost_types::Timestamp,
+    durability: proto::Durability,
     shutdown: CancellationToken,
 }
 
 impl Service {
-    /// The service on `engine`, by the time of `clock`. Its streams end when `shutdown` is cancelled.
-    pub fn new(access: Access, engine: Engine, clock: Clock, shutdown: CancellationToken) -> Self {
+    /// The service on `engine`, which makes events as durable as it says, by the time of `clock`. Its streams end when
+    /// `shutdown` is cancelled.
+    pub fn new(
+        access: Access,
+        engine: Engine,
+        durability: Durability,
+        clock: Clock,
+        shutdown: CancellationToken,
+    ) -> Self {
         let started = timestamp(clock.now());
-        Self { access, engine, arrivals: Arrivals::new(clock), started, shutdown }
+        let durability = match durability {
+            Durability::Disk => proto::Durability::Disk,
+            Durability::Memory => proto::Durability::Memory,
+        };
+        Self { access, engine, arrivals: Arrivals::new(clock), started, durability, shutdown }
     }
 
     /// Admits what there is, and buffers it: a result for each event.
@@ -102,12 +115,13 @@ impl Service {
         let request = request.map_err(status::typed)?;
         let project = self.access.api_key::<proto::StoreStreamRequest>(metadata).await?;
         let results = self.store_all(project, &request.events).await?;
-        Ok(proto::StoreStreamResponse { sequence: request.sequence, results, durability: DURABILITY })
+        Ok(proto::StoreStreamResponse {
+            sequence: request.sequence,
+            results,
+            durability: self.durability.into(),
+        })
     }
 }
-
-/// What an acknowledgement promises.
-const DURABILITY: i32 = proto::Durability::Memory as i32;
 
 #[tonic::async_trait]
 impl WriterService for Service {
@@ -129,7 +143,7 @@ impl WriterService for Service {
         };
         let event_id = event.id.to_hex();
         self.engine.accept(project, vec![event]).await.map_err(WriterError::from)?;
-        Ok(Response::new(proto::StoreResponse { event_id, durability: DURABILITY }))
+        Ok(Response::new(proto::StoreResponse { event_id, durability: self.durability.into() }))
     }
 
     async fn store_batch(
@@ -138,7 +152,7 @@ impl WriterService for Service {
     ) -> Result<Response<proto::StoreBatchResponse>, Status> {
         let project = self.access.api_key::<proto::StoreBatchRequest>(request.metadata()).await?;
         let results = self.store_all(project, &request.get_ref().events).await?;
-        Ok(Response::new(proto::StoreBatchResponse { results, durability: DURABILITY }))
+        Ok(Response::new(proto::StoreBatchResponse { results, durability: self.durability.into() }))
     }
 
     type StoreStreamStream = Pin<Box<dyn Stream<Item = Result<proto::StoreStreamResponse, Status>> + Send>>;
@@ -217,6 +231,7 @@ fn stats(account: &Account, started: prost_types::Timestamp) -> proto::WriterSta
                 DropReason::DatabaseFailed => proto::DropReason::DatabaseFailed,
                 DropReason::Duplicate => proto::DropReason::Duplicate,
                 DropReason::ProjectDeleted => proto::DropReason::ProjectDeleted,
+                DropReason::LogDamaged => proto::DropReason::LogDamaged,
             }
             .into(),
             count: signed(account.dropped(reason)),

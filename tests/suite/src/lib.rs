@@ -17,13 +17,16 @@ use mesher_proto::mesher::{
     project::v1::project_service_client::ProjectServiceClient,
     user::v1::user_service_client::UserServiceClient, writer::v1::writer_service_client::WriterServiceClient,
 };
-use mesher_testing::TestDatabase;
+use mesher_testing::{ScratchDir, TestDatabase};
 use tonic::transport::{Channel, Endpoint};
 
 pub use self::{
     people::{Key, Org, Project, User, signed, with_key},
     status::{error_info, reason, violated_field},
 };
+
+/// The writer's flag for where its log is.
+const LOG_DIR: &str = "--log-dir";
 
 const FLUSH_INTERVAL: &str = "--flush-interval";
 
@@ -37,6 +40,8 @@ pub struct Suite {
     user: Handle,
     writer: Handle,
     issue: Handle,
+    /// The writer's log is in there.
+    _scratch: ScratchDir,
 }
 
 impl Suite {
@@ -49,7 +54,12 @@ impl Suite {
     /// unless they say when: a test that looks at what is buffered must not have to be faster than a timer.
     pub async fn start_with(user: &[&str], writer: &[&str]) -> Self {
         let database = TestDatabase::new().await;
+        let scratch = ScratchDir::new();
+        let log_dir = scratch.join("log").display().to_string();
         let mut writer = writer.to_vec();
+        if !writer.contains(&LOG_DIR) {
+            writer.extend([LOG_DIR, &log_dir]);
+        }
         if !writer.contains(&FLUSH_INTERVAL) {
             writer.extend([FLUSH_INTERVAL, "1h"]);
         }
@@ -70,6 +80,7 @@ impl Suite {
             user: started(user),
             writer: started(writer),
             issue: started(issue),
+            _scratch: scratch,
         }
     }
 

@@ -18,7 +18,7 @@ use mesher_common::{
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
-use crate::event::Event;
+use crate::{event::Event, log::Record};
 
 /// Why an event is refused.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,23 @@ fn admit_json(
         received_at: now,
         fields,
         payload: payload::compress(json).map_err(AdmissionError::Compression)?,
+    })
+}
+
+/// Makes of a record in the log the event that was admitted.
+pub fn restore(record: Record) -> io::Result<Event> {
+    let damaged = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
+    let json = payload::decompress(&record.payload)?;
+    let fields: Map<String, Value> = serde_json::from_slice(&json)?;
+    let received_at = DateTime::from_timestamp_micros(record.received_at)
+        .ok_or_else(|| damaged("the time of a record is out of range"))?;
+    Ok(Event {
+        id: record.id,
+        id_given: record.id_given,
+        project_id: record.project,
+        received_at,
+        fields: fields::read(&fields, received_at).map_err(|violation| damaged(&violation.to_string()))?,
+        payload: record.payload,
     })
 }
 

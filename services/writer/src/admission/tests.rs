@@ -153,3 +153,16 @@ fn a_struct_is_as_good_as_json() {
     assert_eq!(event.fields.message.as_deref(), Some("boom"));
     assert_eq!(payload::decompress(&event.payload).unwrap(), br#"{"level":"info","message":"boom"}"#);
 }
+
+#[test]
+fn an_event_comes_back_from_its_record_as_it_was() {
+    for json in [
+        r#"{"message":"m"}"#,
+        r#"{"event_id":"0123456789abcdef0123456789abcdef","exception":[{"type":"T"}],"tags":{"a":1},"timestamp":1.5}"#,
+    ] {
+        let event = admit_text(json).unwrap();
+        let mut bytes = Vec::new();
+        event.record().encode(&mut bytes);
+        assert_eq!(restore(Record::decode(&bytes).unwrap()).unwrap(), event);
+    }
+}

@@ -3,7 +3,7 @@
 /// Why an accepted event was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// The project's buffer was full, and it was the oldest.
+    /// The project's buffer, or its quota on disk, was full, and it was the oldest.
     BufferFull,
     /// The database did not take it in, however often it was tried.
     DatabaseFailed,
@@ -11,12 +11,14 @@ pub enum DropReason {
     Duplicate,
     /// Its project was deleted while it waited.
     ProjectDeleted,
+    /// Its record in the log could not be read any more.
+    LogDamaged,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 4] =
-        [Self::BufferFull, Self::DatabaseFailed, Self::Duplicate, Self::ProjectDeleted];
+    pub const ALL: [Self; 5] =
+        [Self::BufferFull, Self::DatabaseFailed, Self::Duplicate, Self::ProjectDeleted, Self::LogDamaged];
 
     /// The reason as a metric's label.
     pub fn label(self) -> &'static str {
@@ -25,6 +27,7 @@ impl DropReason {
             Self::DatabaseFailed => "database_failed",
             Self::Duplicate => "duplicate",
             Self::ProjectDeleted => "project_deleted",
+            Self::LogDamaged => "log_damaged",
         }
     }
 }

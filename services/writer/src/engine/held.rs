@@ -10,7 +10,7 @@ use crate::{
     log::{self, Position, fs::Directory},
 };
 
-/// An accepted event that is not settled yet.
+/// An accepted event that is not settled yet. A long outage leaves many of them to the log alone: those are small.
 #[derive(Debug)]
 pub(super) struct Held {
     /// When it was accepted.
@@ -21,9 +21,9 @@ pub(super) struct Held {
 #[derive(Debug)]
 enum Place {
     /// Only in memory.
-    Memory(Event),
+    Memory(Box<Event>),
     /// In memory and in the log.
-    Both(Event, Position),
+    Both(Box<Event>, Position),
     /// Only in the log.
     Log(Position),
 }
@@ -31,12 +31,12 @@ enum Place {
 impl Held {
     /// An event that is only in memory.
     pub(super) fn in_memory(event: Event, since: Instant) -> Self {
-        Self { since, place: Place::Memory(event) }
+        Self { since, place: Place::Memory(Box::new(event)) }
     }
 
     /// An event that is in memory and in the log.
     pub(super) fn logged(event: Event, position: Position, since: Instant) -> Self {
-        Self { since, place: Place::Both(event, position) }
+        Self { since, place: Place::Both(Box::new(event), position) }
     }
 
     /// An event that was found in the log.
@@ -75,7 +75,7 @@ impl Held {
     /// The event; read from the log in `directory` if it is only there. Blocks.
     pub(super) fn load(self, directory: Option<&Directory>) -> io::Result<Event> {
         match self.place {
-            Place::Memory(event) | Place::Both(event, _) => Ok(event),
+            Place::Memory(event) | Place::Both(event, _) => Ok(*event),
             Place::Log(position) => {
                 let directory = directory.ok_or_else(|| io::Error::other("there is no log"))?;
                 admission::restore(log::read(directory, position)?)

@@ -25,6 +25,7 @@ pub struct Metrics {
     settled: Family<EndLabels, Counter>,
     buffered: Gauge,
     flush_seconds: Histogram,
+    damaged: Counter,
 }
 
 impl Metrics {
@@ -36,6 +37,7 @@ impl Metrics {
             settled: Family::default(),
             buffered: Gauge::default(),
             flush_seconds: Histogram::new(FLUSH_BUCKETS),
+            damaged: Counter::default(),
         };
         registry.register("mesher_writer_accepted", "Events acknowledged", metrics.accepted.clone());
         registry.register("mesher_writer_refused", "Events refused at admission", metrics.refused.clone());
@@ -49,6 +51,11 @@ impl Metrics {
             "mesher_writer_flush_seconds",
             "Time of a flush, its retries included",
             metrics.flush_seconds.clone(),
+        );
+        registry.register(
+            "mesher_writer_log_damaged",
+            "Places in the logs on disk that were not what was written, found at the start",
+            metrics.damaged.clone(),
         );
         metrics
     }
@@ -74,6 +81,10 @@ impl Metrics {
 
     pub(super) fn drop_oldest(&self, count: u64) {
         self.settle(Settled::Dropped(DropReason::BufferFull), count);
+    }
+
+    pub(super) fn damaged(&self, count: u64) {
+        self.damaged.inc_by(count);
     }
 
     pub(super) fn flushed(&self, elapsed: std::time::Duration) {

@@ -8,29 +8,37 @@
 //!
 //! A shard's task owns everything of its projects, so that nothing is locked, and an account is right at every
 //! moment it is looked at. It never waits for the database: that is the flush's task, of which a shard has one in
-//! flight. An event is acknowledged once it is in its project's buffer (`Durability::Memory`); the shard's log on
-//! disk will stand between [`shard::Shard`]'s accepting and its acknowledging.
+//! flight. Nor does it wait for the disk: an event goes by the shard's [`journal`] into its log, and is acknowledged and
+//! buffered when it is synced there. Without a log (`--durability memory`) it is acknowledged once it is buffered; all
+//! the rest is the same.
 
 pub mod account;
 mod flush;
+mod health;
+mod held;
+mod journal;
 pub mod metrics;
+mod open;
 mod project;
 mod shard;
 pub mod sink;
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use mesher_common::id::ProjectId;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use self::shard::Shard;
-use self::{account::Account, metrics::Metrics, sink::Sink};
-use crate::{config::WriterArgs, event::Event};
+use self::{account::Account, metrics::Metrics, project::Limits, sink::Sink};
+pub use self::{
+    health::Health,
+    open::{Logs, LogsError},
+    shard::Shard,
+};
+use crate::{
+    config::{WhenFull, WriterArgs},
+    event::Event,
+};
 
 /// The most commands that wait for a shard.
 const QUEUE: usize = 1024;
@@ -47,6 +55,12 @@ pub enum EngineError {
     /// The shutdown has begun.
     #[error("the writer is stopping")]
     Closing,
+    /// The project has as much on disk as it may.
+    #[error("the project's quota on disk is full")]
+    QuotaFull,
+    /// The log on disk cannot be written.
+    #[error("the log on disk cannot be written")]
+    LogFailed,
     /// The database did not take in all that waited for a flush.
     #[error("not all events could be stored")]
     FlushFailed,
@@ -63,6 +77,24 @@ pub struct Settings {
     pub flush_interval: Duration,
     /// The most in memory, those in flight included.
     pub buffer_events: usize,
+    /// The most on disk.
+    pub quota_events: usize,
+    /// The most bytes on disk.
+    pub quota_bytes: u64,
+    /// What happens past the most on disk.
+    pub when_full: WhenFull,
+}
+
+impl Settings {
+    /// What a project may hold, with a log on disk or without.
+    fn limits(&self, with_log: bool) -> Limits {
+        let memory = self.buffer_events;
+        if with_log {
+            Limits { memory, events: self.quota_events, bytes: self.quota_bytes }
+        } else {
+            Limits { memory, events: memory, bytes: u64::MAX }
+        }
+    }
 }
 
 impl From<&WriterArgs> for Settings {
@@ -72,6 +104,9 @@ impl From<&WriterArgs> for Settings {
             flush_events: args.flush_events.get(),
             flush_interval: args.flush_interval,
             buffer_events: args.buffer_events.get(),
+            quota_events: args.quota_events.get(),
+            quota_bytes: args.quota_bytes,
+            when_full: args.when_full,
         }
     }
 }
@@ -79,8 +114,8 @@ impl From<&WriterArgs> for Settings {
 /// What a shard is told.
 #[derive(Debug)]
 enum Command {
-    /// Buffer events of one project, and say when it is done.
-    Accept { project: ProjectId, events: Vec<Event>, done: oneshot::Sender<()> },
+    /// Take events of one project in, and say when they are safe.
+    Accept { project: ProjectId, events: Vec<Event>, done: oneshot::Sender<Result<(), EngineError>> },
     /// Count events of a project that were refused at admission.
     Refuse { project: ProjectId, count: u64 },
     /// Store what is buffered of a project, and say how many events were stored.
@@ -94,26 +129,55 @@ enum Command {
 pub struct Engine {
     shards: Arc<[mpsc::Sender<Command>]>,
     closing: CancellationToken,
+    health: Health,
+    /// Keeps other writers from the logs.
+    _lock: Option<Arc<File>>,
 }
 
 impl Engine {
-    /// An engine that stores in `sink`, and its shards, each of which is to be run as a task.
-    pub fn new<S: Sink>(settings: Settings, sink: &Arc<S>, metrics: &Metrics) -> (Self, Vec<Shard<S>>) {
+    /// An engine that stores in `sink`, and its shards, each of which is to be run as a task. With `logs`, what they hold
+    /// is stored first, and events are acknowledged when they are there.
+    pub fn new<S: Sink>(
+        settings: Settings,
+        sink: &Arc<S>,
+        metrics: &Metrics,
+        logs: Option<Logs>,
+    ) -> (Self, Vec<Shard<S>>) {
         let closing = CancellationToken::new();
-        let (senders, shards): (Vec<_>, Vec<_>) = (0..settings.shards)
-            .map(|_| {
+        let health = Health::default();
+        let (logs, lock) = match logs {
+            Some(logs) => {
+                metrics.damaged(logs.damaged);
+                (logs.shards.into_iter().map(Some).collect(), Some(Arc::new(logs.lock)))
+            }
+            None => (Vec::new(), None),
+        };
+        let logs = logs.into_iter().chain(std::iter::repeat_with(|| None));
+        let (senders, shards): (Vec<_>, Vec<_>) = logs
+            .take(settings.shards)
+            .map(|log| {
                 let (sender, commands) = mpsc::channel(QUEUE);
-                (sender, Shard::new(settings, Arc::clone(sink), metrics.clone(), commands, closing.clone()))
+                let mut shard =
+                    Shard::new(settings, Arc::clone(sink), metrics.clone(), commands, closing.clone());
+                if let Some(log) = log {
+                    shard.use_log(log, health.clone());
+                }
+                (sender, shard)
             })
             .unzip();
-        (Self { shards: senders.into(), closing }, shards)
+        (Self { shards: senders.into(), closing, health, _lock: lock }, shards)
     }
 
-    /// Buffers events of one project; they are acknowledged when this returns.
+    /// Whether events can be taken in.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Takes events of one project in; they are acknowledged when this returns.
     pub async fn accept(&self, project: ProjectId, events: Vec<Event>) -> Result<(), EngineError> {
         let (done, accepted) = oneshot::channel();
         self.send(project, Command::Accept { project, events, done }).await?;
-        accepted.await.map_err(|_| EngineError::Closing)
+        accepted.await.map_err(|_| EngineError::Closing)?
     }
 
     /// Counts events of a project that were refused at admission.
@@ -141,15 +205,19 @@ impl Engine {
     }
 
     async fn send(&self, project: ProjectId, command: Command) -> Result<(), EngineError> {
-        let mut hasher = DefaultHasher::new();
-        project.hash(&mut hasher);
-        let count = u64::try_from(self.shards.len()).unwrap_or(1);
-        let shard = usize::try_from(hasher.finish() % count).unwrap_or(0);
+        let shard = shard_of(project, self.shards.len());
         self.shards[shard].send_timeout(command, QUEUE_TIMEOUT).await.map_err(|error| match error {
             mpsc::error::SendTimeoutError::Timeout(_) => EngineError::Overloaded,
             mpsc::error::SendTimeoutError::Closed(_) => EngineError::Closing,
         })
     }
+}
+
+/// The shard that a project belongs to, by the random part of its id: the same in every run, as its log must be.
+fn shard_of(project: ProjectId, shards: usize) -> usize {
+    let (_, random) = project.0.as_u64_pair();
+    let shards = u64::try_from(shards).unwrap_or(u64::MAX).max(1);
+    usize::try_from(random % shards).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     EngineError,
     account::{Account, DropReason, Settled},
+    held::Held,
 };
-use crate::event::Event;
+use crate::log::Position;
 
 /// A project in a shard.
 ///
@@ -16,10 +17,18 @@ use crate::event::Event;
 /// wait, and drop-oldest takes from the front of those that wait: what is unsettled is at most two runs of numbers.
 #[derive(Debug, Default)]
 pub(super) struct Project {
-    waiting: VecDeque<(Instant, Event)>,
+    waiting: VecDeque<Held>,
+    /// How many of those that wait take memory.
+    loaded: usize,
+    /// How many bytes of those that wait, or are in flight, are in the log.
+    logged_bytes: u64,
     in_flight: usize,
+    in_flight_bytes: u64,
     /// The number of the first event in flight.
     in_flight_from: u64,
+    /// How many are on their way into the log, and so not accepted yet.
+    being_logged: usize,
+    being_logged_bytes: u64,
     account: Account,
     flushes: Vec<Flush>,
     /// Whether the shard has it in its queue of what is due.
@@ -38,6 +47,17 @@ struct Flush {
     done: oneshot::Sender<Result<u64, EngineError>>,
 }
 
+/// How much a project may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The most events in memory, those in flight included.
+    pub(super) memory: usize,
+    /// The most events in all.
+    pub(super) events: usize,
+    /// The most bytes in the log.
+    pub(super) bytes: u64,
+}
+
 impl Project {
     pub(super) fn account(&self) -> Account {
         self.account
@@ -47,17 +67,50 @@ impl Project {
         self.account.refused += count;
     }
 
-    /// Buffers events that arrived at `now`. Past `capacity` the oldest of those that wait are dropped: fresh
-    /// events matter more. How many were dropped.
-    pub(super) fn accept(&mut self, events: Vec<Event>, now: Instant, capacity: usize) -> u64 {
+    /// Whether so many more events, of so many bytes in the log, are within the limits.
+    pub(super) fn has_room(&self, events: usize, bytes: u64, limits: Limits) -> bool {
+        self.waiting.len() + self.in_flight + self.being_logged + events <= limits.events
+            && self.logged_bytes + self.being_logged_bytes + bytes <= limits.bytes
+    }
+
+    /// Notes events that are on their way into the log.
+    pub(super) fn begin_logging(&mut self, events: usize, bytes: u64) {
+        self.being_logged += events;
+        self.being_logged_bytes += bytes;
+    }
+
+    /// Notes that they are there, or will never be.
+    pub(super) fn end_logging(&mut self, events: usize, bytes: u64) {
+        self.being_logged -= events;
+        self.being_logged_bytes -= bytes;
+    }
+
+    /// Takes accepted events in. Past the limit of memory they are left to the log, if they are there. Past the other
+    /// limits the oldest of those that wait are dropped: fresh events matter more. Gives what was dropped.
+    pub(super) fn accept(
+        &mut self,
+        events: impl ExactSizeIterator<Item = Held>,
+        limits: Limits,
+    ) -> Vec<Option<Position>> {
         self.account.accept(count(events.len()));
-        self.waiting.extend(events.into_iter().map(|event| (now, event)));
-        let mut dropped = 0;
-        while self.waiting.len() + self.in_flight > capacity && self.waiting.pop_front().is_some() {
-            self.account.settle(Settled::Dropped(DropReason::BufferFull));
-            dropped += 1;
+        for mut held in events {
+            if self.loaded + self.in_flight >= limits.memory {
+                held.unload();
+            }
+            self.loaded += usize::from(held.is_loaded());
+            self.logged_bytes += bytes_of(held.position());
+            self.waiting.push_back(held);
         }
-        if dropped > 0 {
+        let mut dropped = Vec::new();
+        while (self.waiting.len() + self.in_flight > limits.events || self.logged_bytes > limits.bytes)
+            && let Some(held) = self.waiting.pop_front()
+        {
+            self.loaded -= usize::from(held.is_loaded());
+            self.logged_bytes -= bytes_of(held.position());
+            self.account.settle(Settled::Dropped(DropReason::BufferFull));
+            dropped.push(held.position());
+        }
+        if !dropped.is_empty() {
             self.answer_flushes();
         }
         dropped
@@ -71,7 +124,7 @@ impl Project {
 
     /// When the oldest of the events that wait will have waited for `interval`.
     pub(super) fn deadline(&self, interval: Duration) -> Option<Instant> {
-        self.waiting.front().map(|(arrived, _)| *arrived + interval)
+        self.waiting.front().map(|held| held.since + interval)
     }
 
     /// Whether events wait that should be flushed now. Never while others are in flight: they would overtake.
@@ -82,19 +135,21 @@ impl Project {
                 || self.flushes.iter().any(|flush| flush.below > self.first_waiting()))
     }
 
-    /// Takes the oldest events for a flush: at most `events` of about `bytes`, but at least one.
-    /// How many bytes they have.
-    pub(super) fn take(&mut self, events: usize, bytes: usize, batch: &mut Vec<Event>) -> usize {
+    /// Takes the oldest events for a flush: at most `events` of about `bytes`, but at least one. How many bytes
+    /// they have.
+    pub(super) fn take(&mut self, events: usize, bytes: usize, batch: &mut Vec<Held>) -> usize {
         self.in_flight_from = self.first_waiting();
         let mut size = 0;
         while self.in_flight < events
-            && let Some((_, event)) = self.waiting.front()
-            && (self.in_flight == 0 || size + event.size() <= bytes)
-            && let Some((_, event)) = self.waiting.pop_front()
+            && let Some(held) = self.waiting.front()
+            && (self.in_flight == 0 || size + held.size() <= bytes)
+            && let Some(held) = self.waiting.pop_front()
         {
-            size += event.size();
-            batch.push(event);
+            size += held.size();
+            self.loaded -= usize::from(held.is_loaded());
+            self.in_flight_bytes += bytes_of(held.position());
             self.in_flight += 1;
+            batch.push(held);
         }
         size
     }
@@ -113,6 +168,7 @@ impl Project {
             }
         }
         self.in_flight = 0;
+        self.logged_bytes -= std::mem::take(&mut self.in_flight_bytes);
         self.answer_flushes();
     }
 
@@ -140,4 +196,8 @@ impl Project {
 /// A number of events in memory, which is far below 2^64.
 fn count(events: usize) -> u64 {
     u64::try_from(events).unwrap_or(u64::MAX)
+}
+
+fn bytes_of(position: Option<Position>) -> u64 {
+    position.map_or(0, |position| position.length.into())
 }

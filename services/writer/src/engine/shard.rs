@@ -9,16 +9,29 @@ use std::{
 use anyhow::Context as _;
 use mesher_common::id::ProjectId;
 use tokio::{
-    sync::mpsc,
-    task::JoinSet,
+    sync::{mpsc, oneshot},
+    task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Command, Settings, account::Settled, flush::flush, metrics::Metrics, project::Project, sink::Sink,
+    Command, EngineError, Settings,
+    account::{DropReason, Settled},
+    flush::{Perseverance, flush},
+    health::Health,
+    held::Held,
+    journal::{Committed, Entry, Journal},
+    metrics::Metrics,
+    open::ShardLog,
+    project::{Limits, Project},
+    sink::Sink,
 };
-use crate::event::Event;
+use crate::{
+    config::WhenFull,
+    event::Event,
+    log::{Position, fs::Directory},
+};
 
 /// The most events in one flush. Beyond some hundreds a transaction's own cost no longer shows.
 const BATCH_EVENTS: usize = 1000;
@@ -41,14 +54,20 @@ pub struct Shard<S> {
     /// When to look at a project for the age of its events; at most one entry each.
     timers: BTreeSet<(Instant, ProjectId)>,
     flights: JoinSet<Landing>,
+    /// The log on disk, if there is one.
+    journal: Option<Journal>,
     closed: bool,
+    /// Whether events were left to the log, because the database did not take them in before the end.
+    left: bool,
 }
 
-/// A flush that ended: whose events it had, and what became of them.
+/// A flush that ended: whose events it had, where they are in the log, and what became of them.
 #[derive(Debug)]
 struct Landing {
     passengers: Vec<(ProjectId, Range<usize>)>,
-    settled: Vec<Settled>,
+    positions: Vec<Option<Position>>,
+    /// `None` where an event was left to the log.
+    settled: Vec<Option<Settled>>,
     took: std::time::Duration,
 }
 
@@ -70,50 +89,78 @@ impl<S: Sink> Shard<S> {
             due: VecDeque::new(),
             timers: BTreeSet::new(),
             flights: JoinSet::new(),
+            journal: None,
             closed: false,
+            left: false,
         }
     }
 
-    /// Runs until the engine is closed and everything is settled.
+    /// Acknowledges events when they are in `log`, and stores what it holds already.
+    pub(super) fn use_log(&mut self, log: ShardLog, health: Health) {
+        let ShardLog { directory, log, records, segments } = log;
+        self.journal = Some(Journal::new(directory, log, segments, health));
+        let now = Instant::now();
+        self.metrics.accept(records.len());
+        // What was acknowledged is kept, whatever the quota is now; and it is read when it is needed.
+        let limits = Limits { memory: 0, events: usize::MAX, bytes: u64::MAX };
+        for record in records {
+            let held = std::iter::once(Held::recovered(record.position, now));
+            self.projects.entry(record.project).or_default().accept(held, limits);
+        }
+        for id in self.projects.keys().copied().collect::<Vec<_>>() {
+            self.look_at(id, now);
+        }
+    }
+
+    /// Runs until the engine is closed and everything is settled, or left to the log.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let closing = self.closing.clone();
         loop {
             self.take_off();
-            if self.closed && self.flights.is_empty() && self.due.is_empty() {
-                return Ok(());
+            if let Some(journal) = &mut self.journal {
+                journal.start();
+            }
+            if self.is_done() {
+                break;
             }
             let timer = self.timers.first().map(|(at, _)| *at);
+            let probe = self.journal.as_ref().and_then(Journal::probe_at);
+            let has_room = self.journal.as_ref().is_none_or(Journal::has_room);
             tokio::select! {
                 // A landing frees memory, and there is at most one: it comes before more is taken in.
                 biased;
                 Some(landing) = self.flights.join_next() => {
                     self.land(&landing.context("a flush panicked")?);
                 }
+                committed = committed(&mut self.journal) => {
+                    self.acknowledge(committed.context("a commit to the log panicked")?);
+                }
                 // Before the commands, which may come without end.
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
+                () = sleep_until(probe.unwrap_or_else(Instant::now)), if probe.is_some() => {}
                 () = closing.cancelled(), if !self.commands.is_closed() => self.commands.close(),
-                command = self.commands.recv(), if !self.closed => match command {
+                command = self.commands.recv(), if !self.closed && has_room => match command {
                     Some(command) => self.obey(command),
                     None => self.finish(),
                 },
             }
         }
+        // A flush that is still in flight may be committed; the log knows no better, and the table takes it once.
+        self.flights.shutdown().await;
+        if let Some(journal) = self.journal {
+            journal.close().await;
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        let busy = self.journal.as_ref().is_some_and(Journal::is_busy);
+        self.closed && !busy && (self.left || (self.flights.is_empty() && self.due.is_empty()))
     }
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Accept { project: id, events, done } => {
-                let now = Instant::now();
-                self.metrics.accept(events.len());
-                let project = self.projects.entry(id).or_default();
-                let dropped = project.accept(events, now, self.settings.buffer_events);
-                if dropped > 0 {
-                    self.metrics.drop_oldest(dropped);
-                }
-                // Whoever sent the events may have gone away; they are accepted all the same.
-                let _ = done.send(());
-                self.look_at(id, now);
-            }
+            Command::Accept { project, events, done } => self.accept(project, events, done),
             Command::Refuse { project, count } => {
                 self.metrics.refuse(count);
                 self.projects.entry(project).or_default().refuse(count);
@@ -126,6 +173,82 @@ impl<S: Sink> Shard<S> {
                 let account = self.projects.get(&project).map(Project::account).unwrap_or_default();
                 let _ = reply.send(account);
             }
+        }
+    }
+
+    /// Has events acknowledged: at once, or when they are in the log.
+    fn accept(&mut self, id: ProjectId, events: Vec<Event>, done: oneshot::Sender<Result<(), EngineError>>) {
+        let limits = self.settings.limits(self.journal.is_some());
+        let Some(journal) = &mut self.journal else {
+            let now = Instant::now();
+            self.take_in(id, events.into_iter().map(|event| Held::in_memory(event, now)).collect(), now);
+            // Whoever sent the events may have gone away; they are accepted all the same.
+            let _ = done.send(Ok(()));
+            return;
+        };
+        let bytes =
+            events.iter().map(|event| u64::try_from(event.record().length()).unwrap_or(u64::MAX)).sum();
+        let project = self.projects.entry(id).or_default();
+        let full =
+            self.settings.when_full == WhenFull::Reject && !project.has_room(events.len(), bytes, limits);
+        if full || journal.is_failed() {
+            let error = if full { EngineError::QuotaFull } else { EngineError::LogFailed };
+            self.refuse(id, events.len(), done, error);
+            return;
+        }
+        project.begin_logging(events.len(), bytes);
+        journal.append(Entry { project: id, events, bytes, done });
+    }
+
+    /// Acknowledges a group that is in the log, or refuses it.
+    fn acknowledge(&mut self, committed: Committed) {
+        let Some(journal) = &mut self.journal else { return };
+        let (entries, result) = journal.finish(committed);
+        let now = Instant::now();
+        let mut positions = result.map(Vec::into_iter);
+        for Entry { project: id, events, bytes, done } in entries {
+            self.projects.entry(id).or_default().end_logging(events.len(), bytes);
+            match &mut positions {
+                Ok(positions) => {
+                    let logged = |(event, position)| Held::logged(event, position, now);
+                    let held = events.into_iter().zip(positions.by_ref()).map(logged).collect();
+                    self.take_in(id, held, now);
+                    let _ = done.send(Ok(()));
+                }
+                Err(_) => self.refuse(id, events.len(), done, EngineError::LogFailed),
+            }
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        id: ProjectId,
+        events: usize,
+        done: oneshot::Sender<Result<(), EngineError>>,
+        error: EngineError,
+    ) {
+        let count = u64::try_from(events).unwrap_or(u64::MAX);
+        self.metrics.refuse(count);
+        self.projects.entry(id).or_default().refuse(count);
+        let _ = done.send(Err(error));
+    }
+
+    /// Takes in what is acknowledged now.
+    fn take_in(&mut self, id: ProjectId, held: Vec<Held>, now: Instant) {
+        let limits = self.settings.limits(self.journal.is_some());
+        self.metrics.accept(held.len());
+        let dropped = self.projects.entry(id).or_default().accept(held.into_iter(), limits);
+        if !dropped.is_empty() {
+            self.metrics.drop_oldest(u64::try_from(dropped.len()).unwrap_or(u64::MAX));
+        }
+        self.settle(dropped.into_iter().flatten());
+        self.look_at(id, now);
+    }
+
+    /// Notes in the log what is settled.
+    fn settle(&mut self, positions: impl Iterator<Item = Position>) {
+        if let Some(journal) = &mut self.journal {
+            positions.for_each(|position| journal.settle(position));
         }
     }
 
@@ -176,19 +299,25 @@ impl<S: Sink> Shard<S> {
 
     /// Flushes what is due, if there is room for a flight.
     fn take_off(&mut self) {
-        while self.flights.len() < FLIGHTS && !self.due.is_empty() {
+        while self.flights.len() < FLIGHTS && !self.due.is_empty() && !self.left {
             let (batch, passengers) = self.board();
             let sink = Arc::clone(&self.sink);
+            let directory = self.journal.as_ref().map(|journal| journal.directory().clone());
+            let perseverance = match directory {
+                Some(_) => Perseverance::UntilClosed(self.closing.clone()),
+                None => Perseverance::ThreeTries,
+            };
             self.flights.spawn(async move {
                 let started = Instant::now();
-                let settled = flush(&*sink, &batch).await;
-                Landing { passengers, settled, took: started.elapsed() }
+                let positions = batch.iter().map(Held::position).collect();
+                let settled = fly(&*sink, batch, directory, &perseverance).await;
+                Landing { passengers, positions, settled, took: started.elapsed() }
             });
         }
     }
 
     /// Takes a batch from the projects that are due, each its share at the most.
-    fn board(&mut self) -> (Vec<Event>, Vec<(ProjectId, Range<usize>)>) {
+    fn board(&mut self) -> (Vec<Held>, Vec<(ProjectId, Range<usize>)>) {
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut passengers = Vec::new();
@@ -212,15 +341,62 @@ impl<S: Sink> Shard<S> {
 
     fn land(&mut self, landing: &Landing) {
         self.metrics.flushed(landing.took);
-        for settled in &landing.settled {
+        let Some(settled) = landing.settled.iter().copied().collect::<Option<Vec<Settled>>>() else {
+            // The end has begun: the log keeps them, and those of them that are stored are found to be.
+            self.left = true;
+            return;
+        };
+        for settled in &settled {
             self.metrics.settle(*settled, 1);
         }
+        self.settle(landing.positions.iter().copied().flatten());
         let now = Instant::now();
         for (id, seats) in &landing.passengers {
             if let Some(project) = self.projects.get_mut(id) {
-                project.land(&landing.settled[seats.clone()]);
+                project.land(&settled[seats.clone()]);
             }
             self.look_at(*id, now);
         }
     }
+}
+
+/// Waits for the group that is being committed; for ever without a log.
+async fn committed(journal: &mut Option<Journal>) -> Result<Committed, JoinError> {
+    match journal {
+        Some(journal) => journal.committed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Flushes a batch, of which some may have to be read from the log in `directory` first.
+async fn fly<S: Sink>(
+    sink: &S,
+    batch: Vec<Held>,
+    directory: Option<Directory>,
+    perseverance: &Perseverance,
+) -> Vec<Option<Settled>> {
+    let load = move || batch.into_iter().map(|held| held.load(directory.as_ref())).collect::<Vec<_>>();
+    // Reading blocks, and what is not in memory has to be taken apart again.
+    let loaded = match tokio::task::spawn_blocking(load).await {
+        Ok(loaded) => loaded,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    let mut settled: Vec<Option<Settled>> = Vec::with_capacity(loaded.len());
+    let mut events = Vec::with_capacity(loaded.len());
+    let mut places = Vec::with_capacity(loaded.len());
+    for (place, loaded) in loaded.into_iter().enumerate() {
+        // What is read overwrites this.
+        settled.push(Some(Settled::Dropped(DropReason::LogDamaged)));
+        match loaded {
+            Ok(event) => {
+                events.push(event);
+                places.push(place);
+            }
+            Err(error) => tracing::error!(%error, "event dropped: it cannot be read from the log any more"),
+        }
+    }
+    for (place, outcome) in places.into_iter().zip(flush(sink, &events, perseverance).await) {
+        settled[place] = outcome;
+    }
+    settled
 }

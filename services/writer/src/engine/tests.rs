@@ -7,6 +7,7 @@ use std::{
 
 use chrono::Utc;
 use mesher_common::{db::DatabaseError, id::EventId};
+use mesher_testing::ScratchDir;
 use prometheus_client::registry::Registry;
 use tokio::{
     sync::Semaphore,
@@ -19,7 +20,6 @@ use super::{
     sink::{Outcome, SinkError},
     *,
 };
-use crate::event::{Fields, Level};
 
 /// Records what it stores. Each batch waits for a permit; what fails is scripted, or marked in the event.
 struct Script {
@@ -92,10 +92,30 @@ struct Bench {
     shards: JoinSet<anyhow::Result<()>>,
 }
 
+fn settings() -> Settings {
+    Settings {
+        shards: 1,
+        flush_events: 50,
+        flush_interval: INTERVAL,
+        buffer_events: 500,
+        quota_events: 10_000,
+        quota_bytes: 1 << 30,
+        when_full: WhenFull::Reject,
+    }
+}
+
 impl Bench {
     fn new(sink: &Arc<Script>) -> Self {
-        let settings = Settings { shards: 1, flush_events: 50, flush_interval: INTERVAL, buffer_events: 500 };
-        let (engine, shards) = Engine::new(settings, sink, &Metrics::new(&mut Registry::default()));
+        Self::with(sink, settings(), None)
+    }
+
+    /// An engine with a log in `directory`.
+    fn on_disk(sink: &Arc<Script>, settings: Settings, directory: &ScratchDir) -> Self {
+        Self::with(sink, settings, Some(Logs::open(directory.path(), settings.shards).unwrap()))
+    }
+
+    fn with(sink: &Arc<Script>, settings: Settings, logs: Option<Logs>) -> Self {
+        let (engine, shards) = Engine::new(settings, sink, &Metrics::new(&mut Registry::default()), logs);
         Self { engine, shards: shards.into_iter().map(Shard::run).collect() }
     }
 
@@ -126,6 +146,11 @@ impl Bench {
         }
     }
 
+    /// Kills the engine: nothing is done in order.
+    async fn kill(mut self) {
+        self.shards.shutdown().await;
+    }
+
     /// Closes the engine and waits for its end.
     async fn close(mut self) {
         self.engine.close();
@@ -136,26 +161,8 @@ impl Bench {
 }
 
 fn event(project: ProjectId) -> Event {
-    Event {
-        id: EventId::new(),
-        id_given: true,
-        project_id: project,
-        received_at: Utc::now(),
-        fields: Fields {
-            occurred_at: Utc::now(),
-            level: Level::Error,
-            message: None,
-            exception_type: None,
-            exception_value: None,
-            release: None,
-            environment: None,
-            sdk_name: None,
-            sdk_version: None,
-            tags: "{}".to_owned(),
-            user: None,
-        },
-        payload: vec![0; 100],
-    }
+    crate::admission::admit(project, &crate::admission::Sent::Json(br#"{"message":"m"}"#), Utc::now())
+        .unwrap()
 }
 
 fn ids(stored: &[(ProjectId, EventId)], project: ProjectId) -> Vec<EventId> {
@@ -346,4 +353,110 @@ fn every_end_moves_an_event_out_of_the_buffer() {
     account.settle(Settled::Dropped(DropReason::Duplicate));
     assert_eq!((account.buffered, account.stored, account.dead_lettered), (0, 1, 1));
     assert_eq!(account.dropped(DropReason::Duplicate), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_log_more_than_memory_holds_waits_on_disk_and_is_stored_in_order() {
+    let (sink, project, directory) = (Script::closed(), ProjectId::new(), ScratchDir::new());
+    let bench = Bench::on_disk(&sink, settings(), &directory);
+    let mut sent = Vec::new();
+    for _ in 0..20 {
+        sent.extend(bench.accept(project, 100).await);
+    }
+    let account = bench.account(project).await;
+    assert_eq!((account.accepted, account.buffered), (2000, 2000), "nothing is dropped");
+    sink.permits.add_permits(Semaphore::MAX_PERMITS);
+    assert_eq!(bench.settled(project).await.stored, 2000);
+    assert_eq!(ids(&sink.stored(), project), sent);
+    bench.close().await;
+    let left = Logs::open(directory.path(), 1).unwrap();
+    assert!(left.shards[0].segments.is_empty(), "all is settled, and nothing is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_survives_the_engine_and_a_change_of_its_shards() {
+    let (sink, directory) = (Script::closed(), ScratchDir::new());
+    let projects: Vec<ProjectId> = (0..8).map(|_| ProjectId::new()).collect();
+    let bench = Bench::on_disk(&sink, Settings { shards: 3, ..settings() }, &directory);
+    let mut sent = Vec::new();
+    for project in &projects {
+        sent.push(bench.accept(*project, 60).await);
+    }
+    bench.kill().await;
+    for shards in [1, 4] {
+        // It is killed again before it stores anything.
+        let bench = Bench::on_disk(&sink, Settings { shards, ..settings() }, &directory);
+        assert_eq!(bench.account(projects[0]).await.buffered, 60);
+        bench.kill().await;
+    }
+    let sink = Script::open();
+    let bench = Bench::on_disk(&sink, Settings { shards: 2, ..settings() }, &directory);
+    for (project, sent) in projects.iter().zip(&sent) {
+        assert_eq!(bench.settled(*project).await.stored, 60);
+        assert_eq!(&ids(&sink.stored(), *project), sent);
+    }
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_log_a_flush_is_tried_for_as_long_as_it_takes() {
+    let (sink, project, directory) = (Script::open(), ProjectId::new(), ScratchDir::new());
+    let bench = Bench::on_disk(&sink, settings(), &directory);
+    sink.fail(100);
+    bench.accept(project, 50).await;
+    let account = bench.settled(project).await;
+    assert_eq!((account.stored, account.accepted), (50, 50));
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_database_does_not_take_in_before_the_end_is_left_to_the_log() {
+    let (sink, project, directory) = (Script::open(), ProjectId::new(), ScratchDir::new());
+    let bench = Bench::on_disk(&sink, settings(), &directory);
+    sink.fail(usize::MAX >> 40);
+    let sent = bench.accept(project, 70).await;
+    bench.close().await;
+    assert!(sink.stored().is_empty());
+    let sink = Script::open();
+    let bench = Bench::on_disk(&sink, settings(), &directory);
+    assert_eq!(bench.settled(project).await.stored, 70);
+    assert_eq!(ids(&sink.stored(), project), sent);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_quota_events_are_refused_or_the_oldest_dropped() {
+    let (project, directory) = (ProjectId::new(), ScratchDir::new());
+    let small = Settings { quota_events: 100, buffer_events: 20, ..settings() };
+    let bench = Bench::on_disk(&Script::closed(), small, &directory);
+    bench.accept(project, 95).await;
+    let more = |count| (0..count).map(|_| event(project)).collect::<Vec<_>>();
+    assert_eq!(bench.engine.accept(project, more(6)).await, Err(EngineError::QuotaFull));
+    assert_eq!(bench.engine.accept(project, more(5)).await, Ok(()));
+    let account = bench.account(project).await;
+    assert_eq!((account.accepted, account.refused), (100, 6));
+    bench.kill().await;
+
+    let other = ScratchDir::new();
+    let sink = Script::closed();
+    let dropping = Settings { when_full: WhenFull::DropOldest, ..small };
+    let bench = Bench::on_disk(&sink, dropping, &other);
+    bench.accept(project, 90).await;
+    let last = bench.accept(project, 60).await;
+    let account = bench.account(project).await;
+    assert_eq!((account.buffered, account.dropped(DropReason::BufferFull)), (100, 50));
+    sink.permits.add_permits(Semaphore::MAX_PERMITS);
+    bench.settled(project).await;
+    assert_eq!(ids(&sink.stored(), project).last(), last.last());
+    bench.close().await;
+}
+
+#[tokio::test]
+async fn a_second_writer_on_the_same_log_is_refused() {
+    let directory = ScratchDir::new();
+    let first = Logs::open(directory.path(), 1).unwrap();
+    let error = Logs::open(directory.path(), 1).unwrap_err();
+    assert!(matches!(error, LogsError::InUse(_)), "{error}");
+    drop(first);
+    Logs::open(directory.path(), 1).unwrap();
 }

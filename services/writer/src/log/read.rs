@@ -6,7 +6,7 @@ use super::{
     FORMAT, MAGIC, OpenError, Position,
     fs::FileSystem,
     name, number,
-    record::{FRAME, MARK, Record},
+    record::{MARK, Record},
     size,
 };
 
@@ -19,6 +19,8 @@ pub struct Recovered {
     pub damage: Vec<Damage>,
     /// How many bytes of unfinished groups were cut off.
     pub torn_bytes: u64,
+    /// The segments that there are.
+    pub segments: Vec<u64>,
     /// The number of the last segment; 0 where there is none.
     pub last_segment: u64,
 }
@@ -72,6 +74,7 @@ pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
                 length: size(MAGIC.len()).map_err(io)?,
             });
         }
+        recovered.segments.push(segment);
         if end < bytes.len() {
             recovered.torn_bytes += (bytes.len() - end) as u64;
             let mut file = fs.open(&name).map_err(io)?;
@@ -108,7 +111,7 @@ fn scan(bytes: &[u8], segment: u64, recovered: &mut Recovered) -> std::io::Resul
             let damage = Damage { segment: name(segment), offset: size(end)?, length: size(at - end)? };
             recovered.damage.push(damage);
         }
-        let length = FRAME + record.body_length();
+        let length = record.length();
         let position = Position { segment, offset: size(at)?, length: size(length)? };
         recovered.records.push(RecoveredRecord { position, project: record.project });
         at += length;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// How a record begins.
 pub(super) const MARK: [u8; 4] = *b"MREC";
 /// Mark, length and checksum.
-pub(super) const FRAME: usize = 12;
+const FRAME: usize = 12;
 /// What the body has before the payload.
 const HEAD: usize = 41;
 /// More than the payload of the largest event, should it not compress at all.
@@ -60,6 +60,11 @@ pub struct Record<P = Vec<u8>> {
 }
 
 impl<P: AsRef<[u8]>> Record<P> {
+    /// How many bytes it has in the log.
+    pub fn length(&self) -> usize {
+        FRAME + HEAD + self.payload.as_ref().len()
+    }
+
     /// Appends the record to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let payload = self.payload.as_ref();
@@ -95,13 +100,6 @@ impl Record {
             id_given: flags & ID_GIVEN != 0,
             payload: payload.to_vec(),
         })
-    }
-}
-
-impl Record {
-    /// How many bytes the body has.
-    pub(super) fn body_length(&self) -> usize {
-        HEAD + self.payload.len()
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod accounting;
+mod disk;
 mod outage;
 mod storing;
 mod support;

@@ -10,7 +10,7 @@ use crate::support::{PATIENCE, dropped, flush, stats, store, store_batch};
 
 #[tokio::test]
 async fn admission_goes_on_while_the_table_is_locked_and_the_oldest_make_room() {
-    let suite = Suite::start().await;
+    let suite = Suite::start_with(&[], &["--durability", "memory"]).await;
     let key = suite.key().await;
     store(&suite, &key, r#"{"message":"first"}"#).await;
     flush(&suite, &key.project).await;
@@ -33,7 +33,7 @@ async fn admission_goes_on_while_the_table_is_locked_and_the_oldest_make_room() 
 
 #[tokio::test]
 async fn a_batch_that_fails_three_times_is_dropped_and_counted() {
-    let suite = Suite::start().await;
+    let suite = Suite::start_with(&[], &["--durability", "memory"]).await;
     let key = suite.key().await;
     sqlx::query("REVOKE INSERT ON events FROM mesher_writer").execute(suite.database.pool()).await.unwrap();
     for n in 0..3 {

@@ -16,7 +16,7 @@ use mesher_writer::{
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 
-use crate::support::{PATIENCE, dropped, events, flush, json, payload, stats, store, store_batch};
+use crate::support::{PATIENCE, dropped, events, flush, json, metrics, payload, stats, store, store_batch};
 
 #[tokio::test]
 async fn what_is_sent_is_buffered_flushed_and_read_back() {
@@ -25,7 +25,7 @@ async fn what_is_sent_is_buffered_flushed_and_read_back() {
     let answer =
         suite.writer().store(with_key(&key, json(r#"{"message":"boom","tags":{"a":1}}"#))).await.unwrap();
     let answer = answer.into_inner();
-    assert_eq!((answer.event_id.len(), answer.durability()), (32, Durability::Memory));
+    assert_eq!((answer.event_id.len(), answer.durability()), (32, Durability::Disk));
     let event = prost_types::Struct {
         fields: BTreeMap::from([(
             "message".to_owned(),
@@ -174,7 +174,8 @@ async fn a_batch_that_was_committed_although_its_answer_was_lost_is_not_stored_t
 
 #[tokio::test]
 async fn events_of_a_deleted_project_are_dropped_and_its_neighbours_stored() {
-    let suite = Suite::start_with(&[], &["--shards", "1"]).await;
+    // One shard, so that they share its batches. The key of the deleted project is known for long enough to send with it.
+    let suite = Suite::start_with(&[], &["--shards", "1", "--api-key-cache", "10s"]).await;
     let (doomed, neighbour) = (suite.key().await, suite.key().await);
     store(&suite, &doomed, r#"{"message":"boom"}"#).await;
     store(&suite, &neighbour, r#"{"message":"boom"}"#).await;
@@ -184,16 +185,17 @@ async fn events_of_a_deleted_project_are_dropped_and_its_neighbours_stored() {
     store_batch(&suite, &doomed, &texts).await;
     store_batch(&suite, &neighbour, &texts).await;
     assert_eq!(flush(&suite, &neighbour.project).await, 61);
-    eventually("the deleted project's events were dropped", PATIENCE, async || {
-        let registry = stats(&suite, &neighbour.project).await;
-        let dead: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
-            .fetch_one(suite.database.pool())
-            .await
-            .unwrap();
-        assert_eq!(dead, 0, "nothing was wrong with them");
-        registry.stored_count == 61
+    let dropped = r#"mesher_writer_settled_total{end="project_deleted"} 61"#;
+    eventually("the deleted project's events were dropped, and said to be", PATIENCE, async || {
+        metrics(&suite).await.lines().any(|line| line == dropped)
     })
     .await;
+    let dead: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
+        .fetch_one(suite.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(dead, 0, "nothing was wrong with them");
+    assert_eq!(stats(&suite, &neighbour.project).await.stored_count, 61);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use mesher_proto::mesher::{
     },
 };
 use mesher_suite::{Key, Project, Suite, signed, with_key};
+use mesher_testing::http_client;
 
 /// Long enough for a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,6 +53,13 @@ pub(crate) async fn stats(suite: &Suite, project: &Project) -> WriterStats {
 
 pub(crate) fn dropped(stats: &WriterStats, reason: DropReason) -> i64 {
     stats.drops.iter().filter(|drop| drop.reason() == reason).map(|drop| drop.count).sum()
+}
+
+/// The writer's metrics, as Prometheus reads them.
+pub(crate) async fn metrics(suite: &Suite) -> String {
+    let client = http_client().build().unwrap();
+    let url = format!("http://{}/metrics", suite.writer_admin());
+    client.get(url).send().await.unwrap().text().await.unwrap()
 }
 
 /// A project's events, as the issue service lists them.

@@ -69,7 +69,7 @@ async fn every_row_of_the_api_works_over_rest() {
 
     // Events: one, several, flushed, counted, listed, read.
     let stored = running.post("/v1/events", &key, r#"{"message": "one", "tags": {"a": "b"}}"#).await;
-    assert_eq!((stored.status, stored.text("/durability").as_str()), (202, "DURABILITY_MEMORY"));
+    assert_eq!((stored.status, stored.text("/durability").as_str()), (202, "DURABILITY_DISK"));
     let batch = running.post("/v1/events:batch", &key, r#"[{"message": "two"}, 5]"#).await;
     assert_eq!(batch.status, 202, "{batch:?}");
     assert_eq!(batch.text("/results/1/error/status"), "INVALID_ARGUMENT");

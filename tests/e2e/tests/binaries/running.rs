@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use mesher_testing::{Process, TestDatabase, eventually, http_client};
+use mesher_testing::{Process, ScratchDir, TestDatabase, eventually, http_client};
 use serde_json::Value;
 
 /// Long enough for a loaded machine.
@@ -15,7 +15,8 @@ pub(crate) struct Running {
     pub(crate) database: TestDatabase,
     pub(crate) processes: BTreeMap<&'static str, Process>,
     addresses: BTreeMap<&'static str, BTreeMap<String, SocketAddr>>,
-    client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
+    scratch: ScratchDir,
 }
 
 /// What an HTTP request was answered.
@@ -49,12 +50,14 @@ impl Running {
     /// must not have to be faster than a timer.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         let database = TestDatabase::new().await;
+        let scratch = ScratchDir::new();
+        let log_dir = scratch.join("log").display().to_string();
         let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
         let mut processes = BTreeMap::new();
         for service in SERVICES {
             let mut arguments = [&listen[..], &["--database-url", database.url()]].concat();
             if service == "writer" {
-                arguments.extend(["--flush-interval", "1h"]);
+                arguments.extend(["--flush-interval", "1h", "--log-dir", &log_dir]);
             }
             processes.insert(service, Process::start(&format!("mesher-{service}"), &arguments, variables));
         }
@@ -70,12 +73,27 @@ impl Running {
         addresses.insert("gateway", gateway.ready().await);
         processes.insert("gateway", gateway);
         let client = http_client().build().unwrap();
-        let running = Self { database, processes, addresses, client };
+        let running = Self { database, processes, addresses, client, scratch };
         eventually("the gateway was ready", PATIENCE, async || {
             running.get("/readyz", "").await.status == 200
         })
         .await;
         running
+    }
+
+    /// Kills the writer, as a crash would, and starts it again where it was.
+    pub(crate) async fn crash_writer(&mut self) {
+        if let Some(mut writer) = self.processes.remove("writer") {
+            writer.kill();
+            writer.wait(PATIENCE).await;
+        }
+        let log_dir = self.scratch.join("log").display().to_string();
+        let (grpc, admin) = (self.address("writer", "grpc"), self.address("writer", "admin"));
+        let listen = ["--listen", &grpc, "--admin-listen", &admin, "--database-url", self.database.url()];
+        let flags = [&listen[..], &["--flush-interval", "50ms", "--log-dir", &log_dir]].concat();
+        let mut writer = Process::start("mesher-writer", &flags, &[]);
+        writer.ready().await;
+        self.processes.insert("writer", writer);
     }
 
     /// Where a process serves `grpc`, `http` or `admin`.

@@ -1,0 +1,129 @@
+//! The log on disk, with PostgreSQL behind it.
+
+use std::io::Write as _;
+
+use mesher_proto::mesher::writer::v1::FlushRequest;
+use mesher_suite::{Suite, reason, signed, with_key};
+use mesher_testing::{ScratchDir, eventually};
+use sqlx::Connection as _;
+use tonic::Code;
+
+use crate::support::{PATIENCE, events, flush, json, stats, store, store_batch};
+
+#[tokio::test]
+async fn while_the_table_is_locked_events_wait_on_disk_and_none_is_dropped() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let mut blocker = sqlx::PgConnection::connect_with(&suite.database.connect_options()).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut blocker).await.unwrap();
+    sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut blocker).await.unwrap();
+    let texts = vec![r#"{"message":"while locked"}"#.to_owned(); 400];
+    for _ in 0..4 {
+        store_batch(&suite, &key, &texts).await;
+    }
+    let during = stats(&suite, &key.project).await;
+    assert_eq!((during.accepted_count, during.buffered_count), (1600, 1600));
+    sqlx::query("ROLLBACK").execute(&mut blocker).await.unwrap();
+    flush(&suite, &key.project).await;
+    assert_eq!(stats(&suite, &key.project).await.stored_count, 1600);
+}
+
+#[tokio::test]
+async fn a_flush_goes_on_until_the_database_takes_the_events_in() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    sqlx::query("REVOKE INSERT ON events FROM mesher_writer").execute(suite.database.pool()).await.unwrap();
+    for n in 0..3 {
+        store(&suite, &key, &format!(r#"{{"message":"{n}"}}"#)).await;
+    }
+    let mut request = signed(&key.project.org.owner, FlushRequest { project_id: key.project.id.clone() });
+    request.set_timeout(std::time::Duration::from_secs(2));
+    suite.writer().flush(request).await.unwrap_err();
+    assert_eq!(stats(&suite, &key.project).await.buffered_count, 3, "none is dropped");
+    sqlx::query("GRANT INSERT ON events TO mesher_writer").execute(suite.database.pool()).await.unwrap();
+    eventually("the events were stored", PATIENCE, async || {
+        stats(&suite, &key.project).await.stored_count == 3
+    })
+    .await;
+    assert_eq!(events(&suite, &key.project).await.len(), 3);
+}
+
+#[tokio::test]
+async fn at_the_quota_new_events_are_refused_with_a_delay() {
+    let suite = Suite::start_with(&[], &["--quota-events", "10"]).await;
+    let key = suite.key().await;
+    for n in 0..10 {
+        store(&suite, &key, &format!(r#"{{"message":"{n}"}}"#)).await;
+    }
+    let full = suite.writer().store(with_key(&key, json(r#"{"message":"one more"}"#))).await.unwrap_err();
+    assert_eq!((full.code(), reason(&full).as_str()), (Code::ResourceExhausted, "QUOTA_EXCEEDED"));
+    assert!(tonic_types::StatusExt::get_details_retry_info(&full).is_some());
+    assert_eq!(flush(&suite, &key.project).await, 10);
+    store(&suite, &key, r#"{"message":"there is room again"}"#).await;
+}
+
+/// A file system of 1 MiB, if this process may mount one.
+struct SmallDisk {
+    scratch: ScratchDir,
+}
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let scratch = ScratchDir::new();
+        let path = scratch.join("disk");
+        std::fs::create_dir(&path).unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+            .arg(&path)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self { scratch })
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(self.scratch.join("disk")).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_acknowledged_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: this user cannot mount a file system: a full disk is not tested"
+        );
+        return;
+    };
+    let log_dir = disk.scratch.join("disk").join("log").display().to_string();
+    let suite = Suite::start_with(&[], &["--log-dir", &log_dir, "--shards", "1"]).await;
+    let key = suite.key().await;
+    let ballast = disk.scratch.join("disk").join("ballast");
+    // Leaves room for some events, and not for many.
+    std::fs::write(&ballast, vec![1; 900 * 1024]).unwrap();
+    // Each of some kilobytes that do not compress.
+    let text = |n: u32| {
+        let noise = (0..200).fold(String::new(), |noise, i| {
+            noise + &format!("{:x}", (n * 7919 + i).wrapping_mul(2_654_435_761))
+        });
+        format!(r#"{{"message":"{n}","extra":"{noise}"}}"#)
+    };
+    let mut acknowledged = 0;
+    let refused = loop {
+        match suite.writer().store(with_key(&key, json(&text(acknowledged)))).await {
+            Ok(_) => acknowledged += 1,
+            Err(status) => break status,
+        }
+    };
+    assert!(acknowledged > 0);
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "DISK_UNAVAILABLE"));
+    std::fs::remove_file(&ballast).unwrap();
+    eventually("events were taken in again", PATIENCE, async || {
+        suite.writer().store(with_key(&key, json(r#"{"message":"after"}"#))).await
+    })
+    .await;
+    flush(&suite, &key.project).await;
+    let stored = stats(&suite, &key.project).await.stored_count;
+    assert_eq!(stored, i64::from(acknowledged) + 1, "and none was lost");
+}

@@ -8,7 +8,7 @@
 //!
 //! A shard's task owns everything of its projects, so that nothing is locked, and an account is right at every
 //! moment it is looked at. It never waits for the database: that is the flush's task, of which a shard has one in
-//! flight. Nor does it wait for the disk: an event goes by the shard's [`journal`] into its log, and is acknowledged and
+//! flight. Nor does it wait for the disk: an event goes by the shard's journal into its log, and is acknowledged and
 //! buffered when it is synced there. Without a log (`--durability memory`) it is acknowledged once it is buffered; all
 //! the rest is the same.
 

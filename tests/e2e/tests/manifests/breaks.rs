@@ -49,6 +49,15 @@ pub(crate) const OVERLAY: &[Break] = &[
     ("serviceAccountName: mesher-user", "serviceAccountName: user", "there is no ServiceAccount user"),
     ("key: user-database-url", "key: migrate-database-url", "Deployment mesher-user: has the secrets"),
     ("image: mesher:", "image: mesher:9", "the image is mesher:9"),
+    ("volumeClaimTemplates:", "withoutVolumes:", "StatefulSet mesher-writer: --log-dir is Some("),
+    ("mountPath: /var/lib/mesher\n", "mountPath: /var/lib/mesher-log\n", "is in no place to keep a log"),
+    (
+        "          name: log\n",
+        "          name: log\n          readOnly: true\n",
+        "is in no place to keep a log",
+    ),
+    ("fsGroup: 65532", "fsGroup: 0", "its volumes are the group's Some(0)"),
+    ("whenDeleted: Retain", "whenDeleted: Delete", "what is in its volumes is lost"),
 ];
 
 /// Of the overlay `cluster`.
@@ -73,6 +82,9 @@ pub(crate) const IMAGE: &[Break] = &[
     ("MESHER_GATEWAY_LISTEN", "MESHER_GATEWAY", "has no variable MESHER_GATEWAY"),
     ("ENTRYPOINT [\"mesher\"]", "ENTRYPOINT [\"mesherd\"]", "`mesherd` is no binary"),
     ("FROM rust:1.95", "FROM rust:1.80", "it is built with 1.80"),
+    ("MESHER_LOG_DIR=/var/lib/mesher/log", "MESHER_LOG=info", "--log-dir is None"),
+    ("--chown=65532:65532", "--chown=0:0", "is in no place to keep a log"),
+    ("USER 65532:65532", "USER 1000:1000", "is in no place to keep a log"),
     ("ARG VERSION=", "ARG VERSION=9", "its version is 9"),
 ];
 
@@ -86,5 +98,9 @@ pub(crate) const COMPOSE: &[Break] = &[
     ("[front, database]", "[front]", "is not within reach"),
     ("      migrate:\n", "      migration:\n", "there is no migration"),
     ("stop_grace_period: 40s", "stop_grace_period: 20s", "is killed after 20s"),
+    ("- log:/var/lib/mesher", "- /tmp:/var/lib/mesher", "is in no place to keep a log"),
+    ("- log:/var/lib/mesher", "- log:/var/lib/mesher:ro", "is in no place to keep a log"),
+    ("  log:\n", "", "is in no place to keep a log"),
+    ("- postgres:/", "- log:/", "the volume log of the log is not its alone"),
     ("[migrate]", "[migrate, --dry-run]", "has no flag --dry-run"),
 ];

@@ -6,14 +6,22 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{cli::Binaries, container::Container, image::Image};
+use crate::{
+    cli::Binaries,
+    container::{Configured, Container},
+    image::Image,
+};
 
 const IMAGE: &str = concat!("mesher:", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Compose {
     services: BTreeMap<String, Service>,
+    /// The named volumes.
+    #[serde(default)]
+    volumes: BTreeMap<String, Option<Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +31,7 @@ struct Service {
     command: Vec<String>,
     environment: BTreeMap<String, String>,
     ports: Vec<String>,
+    volumes: Vec<String>,
     networks: BTreeSet<String>,
     depends_on: BTreeMap<String, Dependency>,
     stop_grace_period: Option<String>,
@@ -76,16 +85,12 @@ async fn check_ours(
     binaries: &mut Binaries,
     problems: &mut Vec<String>,
 ) {
-    let mut variables = image.variables.clone();
-    // What the image gives the default command is nothing to a subcommand.
-    if !service.command.is_empty() {
-        variables.clear();
-    }
-    variables.extend(service.environment.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
+    let own = service.environment.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
     let container = Container {
         name: name.to_owned(),
         command: [image.entrypoint.as_slice(), service.command.as_slice()].concat(),
-        variables,
+        inherited: image.variables.clone(),
+        variables: own.collect(),
         ports: published(name, service, problems),
     };
     let Some(configured) = container.configure(binaries, problems).await else {
@@ -99,6 +104,9 @@ async fn check_ours(
             Err(error) => problems.push(format!("{name}: stop_grace_period: {error}")),
         }
     }
+    if configured.keeps_log() {
+        check_log(&configured, service, compose, problems);
+    }
     let url = configured.value("--database-url").unwrap_or_default();
     let database = url.rsplit('@').next().and_then(|rest| rest.split(':').next());
     let within_reach = database
@@ -107,6 +115,26 @@ async fn check_ours(
     if !within_reach {
         problems.push(format!("{name}: {database:?} is not within reach"));
     }
+}
+
+/// Holds a log to a named volume, which outlives the container, and which nobody else mounts.
+fn check_log(configured: &Configured, service: &Service, compose: &Compose, problems: &mut Vec<String>) {
+    let volumes: BTreeMap<&str, &str> =
+        named_volumes(service, compose).map(|(name, at)| (at, name)).collect();
+    let Some(place) = configured.place_of_log(volumes.keys().copied(), problems) else {
+        return;
+    };
+    let volume = volumes[place];
+    let mounts = compose.services.values().flat_map(|service| named_volumes(service, compose));
+    if mounts.filter(|(name, _)| *name == volume).count() != 1 {
+        problems.push(format!("{}: the volume {volume} of the log is not its alone", configured.name));
+    }
+}
+
+/// The volumes that are named and declared, and where they are mounted to be written: `NAME:PATH`.
+fn named_volumes<'a>(service: &'a Service, compose: &'a Compose) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let mounts = service.volumes.iter().filter_map(|mount| mount.split_once(':'));
+    mounts.filter(|(name, path)| compose.volumes.contains_key(*name) && !path.contains(':'))
 }
 
 /// The ports within the container that `ADDRESS:PORT:PORT` publishes.

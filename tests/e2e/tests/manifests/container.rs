@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    path::Path,
     time::Duration,
 };
 
@@ -15,7 +16,9 @@ pub(crate) struct Container {
     pub(crate) name: String,
     /// The binary, its subcommand, its flags.
     pub(crate) command: Vec<String>,
-    /// The variables; no value is known of those that come from a Secret.
+    /// The variables of its image. Those that its binary does not have are for another.
+    pub(crate) inherited: BTreeMap<String, Option<String>>,
+    /// Its own variables; no value is known of those that come from a Secret.
     pub(crate) variables: BTreeMap<String, Option<String>>,
     /// The ports that it says it listens on.
     pub(crate) ports: BTreeSet<u16>,
@@ -51,7 +54,13 @@ impl Container {
                 return None;
             }
         };
-        let mut given = BTreeMap::new();
+        let mut given: BTreeMap<String, Option<String>> = settings
+            .iter()
+            .filter_map(|setting| {
+                let value = self.inherited.get(setting.variable.as_ref()?)?;
+                Some((setting.flag.clone(), value.clone()))
+            })
+            .collect();
         for (variable, value) in &self.variables {
             if !variable.starts_with("MESHER_") && !variable.starts_with("OTEL_") {
                 continue;
@@ -150,6 +159,26 @@ impl Configured {
                 problems.push(format!("{}: {flag} is port {port}, which is not declared", self.name));
             }
         }
+    }
+
+    /// Whether it is a writer that keeps what it has acknowledged in a log on disk.
+    pub(crate) fn keeps_log(&self) -> bool {
+        self.setting("--durability").is_some() && self.value("--durability") != Some("memory")
+    }
+
+    /// The place that the log is in, if it is in one of them. What the binary takes when nobody says where it is depends on
+    /// the user, and is no place.
+    pub(crate) fn place_of_log<'a>(
+        &self,
+        mut places: impl Iterator<Item = &'a str>,
+        problems: &mut Vec<String>,
+    ) -> Option<&'a str> {
+        let log = self.given.get("--log-dir").and_then(Option::as_deref);
+        let place = log.and_then(|log| places.find(|place| Path::new(log).starts_with(place)));
+        if place.is_none() {
+            problems.push(format!("{}: --log-dir is {log:?}, which is in no place to keep a log", self.name));
+        }
+        place
     }
 
     /// Holds whoever stops the container to waiting longer than the binary's own grace period.

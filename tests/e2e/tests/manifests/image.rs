@@ -13,6 +13,10 @@ pub(crate) struct Image {
     pub(crate) entrypoint: Vec<String>,
     pub(crate) variables: BTreeMap<String, Option<String>>,
     exposed: BTreeSet<u16>,
+    /// Whom it runs as.
+    user: String,
+    /// Owners of the directories that were copied into it for them.
+    owned: BTreeMap<String, String>,
     /// The binaries in it.
     binaries: BTreeSet<String>,
     /// The image's own version, for its label.
@@ -35,6 +39,7 @@ impl Image {
                     // What an earlier stage said does not reach the last.
                     image.variables.clear();
                     image.exposed.clear();
+                    image.owned.clear();
                     if let Some(tag) = words.first().and_then(|name| name.strip_prefix("rust:")) {
                         image.compilers.insert(tag.to_owned());
                     }
@@ -52,6 +57,13 @@ impl Image {
                     }
                 }
                 "EXPOSE" => image.exposed.extend(words.iter().map(|port| -> u16 { port.parse().unwrap() })),
+                "COPY" => {
+                    let owner = words.iter().find_map(|word| word.strip_prefix("--chown="));
+                    if let (Some(owner), Some(directory)) = (owner, words.last()) {
+                        image.owned.insert((*directory).to_owned(), owner.to_owned());
+                    }
+                }
+                "USER" => rest.clone_into(&mut image.user),
                 "ENTRYPOINT" => image.entrypoint = serde_json::from_str(rest).unwrap(),
                 _ => {}
             }
@@ -79,6 +91,11 @@ pub(crate) async fn check(image: &Image, toolchain: &str, binaries: &mut Binarie
     let Some(entrypoint) = image.as_container().configure(binaries, &mut problems).await else {
         return problems;
     };
+    if entrypoint.keeps_log() {
+        // A volume that is made for the directory takes its owner.
+        let writable = image.owned.iter().filter(|(_, owner)| **owner == image.user);
+        entrypoint.place_of_log(writable.map(|(directory, _)| directory.as_str()), &mut problems);
+    }
     // The entry point serves only the gateway to others; the binaries of their own listen on the default ports.
     let mut reachable: BTreeSet<u16> = entrypoint.reachable(&mut problems).into_values().collect();
     for binary in built.iter().filter(|binary| **binary != entrypoint.binary) {
@@ -99,7 +116,7 @@ impl Image {
             name: "the image".to_owned(),
             command: self.entrypoint.clone(),
             variables: self.variables.clone(),
-            ports: BTreeSet::new(),
+            ..Container::default()
         }
     }
 }

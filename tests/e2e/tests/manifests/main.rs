@@ -83,11 +83,12 @@ fn kubernetes_knows_every_field_of_the_overlays() {
 #[tokio::test]
 async fn the_overlays_agree_with_the_binaries() {
     let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
     for overlay in OVERLAYS {
         let Some(manifests) = build(overlay) else {
             return;
         };
-        let problems = overlay::check(&Objects::parse(&manifests), &mut binaries).await;
+        let problems = overlay::check(&Objects::parse(&manifests), &image, &mut binaries).await;
         assert!(problems.is_empty(), "{overlay}:\n{}", problems.join("\n"));
     }
 }
@@ -127,10 +128,25 @@ async fn a_broken_overlay_is_found() {
         return;
     };
     let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
     assert_found(&manifests, breaks::OVERLAY, async |manifests| {
-        overlay::check(&Objects::parse(manifests), &mut binaries).await
+        overlay::check(&Objects::parse(manifests), &image, &mut binaries).await
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_writer_without_a_log_on_disk_needs_no_volume() {
+    let Some(manifests) = build("single") else {
+        return;
+    };
+    let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
+    let listen = "- name: MESHER_LISTEN\n          value: 0.0.0.0:50054";
+    let memory = format!("- name: MESHER_DURABILITY\n          value: memory\n        {listen}");
+    let without = manifests.replace("volumeClaimTemplates:", "withoutVolumes:").replace(listen, &memory);
+    let problems = overlay::check(&Objects::parse(&without), &image, &mut binaries).await;
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[tokio::test]
@@ -139,8 +155,9 @@ async fn a_broken_cluster_is_found() {
         return;
     };
     let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
     assert_found(&manifests, breaks::CLUSTER, async |manifests| {
-        overlay::check(&Objects::parse(manifests), &mut binaries).await
+        overlay::check(&Objects::parse(manifests), &image, &mut binaries).await
     })
     .await;
 }

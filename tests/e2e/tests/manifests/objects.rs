@@ -97,8 +97,21 @@ pub(crate) struct Metadata {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct WorkloadSpec {
     pub(crate) template: Template,
+    #[serde(default)]
+    pub(crate) volume_claim_templates: Vec<Named>,
+    #[serde(default)]
+    pub(crate) persistent_volume_claim_retention_policy: Retention,
+}
+
+/// What becomes of the claims. Kubernetes retains them where nothing is said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Retention {
+    pub(crate) when_deleted: Option<String>,
+    pub(crate) when_scaled: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,8 +126,17 @@ pub(crate) struct PodSpec {
     pub(crate) containers: Vec<PodContainer>,
     pub(crate) service_account_name: Option<String>,
     pub(crate) enable_service_links: Option<bool>,
+    #[serde(default)]
+    pub(crate) security_context: PodSecurity,
     #[serde(default = "default_grace")]
     pub(crate) termination_grace_period_seconds: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct PodSecurity {
+    pub(crate) run_as_group: Option<u32>,
+    pub(crate) fs_group: Option<u32>,
 }
 
 /// What Kubernetes grants where nothing is said.
@@ -136,6 +158,17 @@ pub(crate) struct PodContainer {
     pub(crate) liveness_probe: Option<Probe>,
     pub(crate) readiness_probe: Option<Probe>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) volume_mounts: Vec<Mount>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Mount {
+    pub(crate) name: String,
+    #[serde(rename = "mountPath")]
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) read_only: bool,
 }
 
 #[derive(Debug, Deserialize)]

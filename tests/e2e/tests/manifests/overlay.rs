@@ -8,6 +8,7 @@ use std::{
 use crate::{
     cli::Binaries,
     container::{Configured, Container},
+    image::Image,
     network::{Party, connects},
     objects::{Object, Objects, PodContainer, Port, Probe, ServiceSpec, Workload, selects},
 };
@@ -54,11 +55,11 @@ impl Pod<'_> {
 }
 
 /// All that is wrong with an overlay.
-pub(crate) async fn check(objects: &Objects, binaries: &mut Binaries) -> Vec<String> {
+pub(crate) async fn check(objects: &Objects, image: &Image, binaries: &mut Binaries) -> Vec<String> {
     let mut problems = Vec::new();
     let mut pods = Vec::new();
     for workload in &objects.workloads {
-        pods.push(read_pod(workload, objects, binaries, &mut problems).await);
+        pods.push(read_pod(workload, objects, image, binaries, &mut problems).await);
     }
     for binary in binaries.names() {
         if !pods.iter().any(|pod| pod.runs(binary)) {
@@ -80,6 +81,7 @@ pub(crate) async fn check(objects: &Objects, binaries: &mut Binaries) -> Vec<Str
 async fn read_pod<'a>(
     workload: &'a Workload,
     objects: &Objects,
+    image: &Image,
     binaries: &mut Binaries,
     problems: &mut Vec<String>,
 ) -> Pod<'a> {
@@ -99,6 +101,7 @@ async fn read_pod<'a>(
     let description = Container {
         name: name.clone(),
         command: [container.command.as_slice(), container.args.as_slice()].concat(),
+        inherited: image.variables.clone(),
         variables: variables(name, container, objects, problems),
         ports: pod.ports.values().copied().collect(),
     };
@@ -142,8 +145,35 @@ fn check_pod(pod: &Pod<'_>, objects: &Objects, problems: &mut Vec<String>) {
     }
     configured.check_ports(problems);
     check_secret(pod, &template.spec.containers[0], problems);
+    if configured.keeps_log() {
+        check_log(pod, configured, problems);
+    }
     if configured.serves() {
         check_server(pod, configured, &template.spec.containers[0], problems);
+    }
+}
+
+/// Holds a log to a volume that is the replica's own, outlives it, and can be written.
+fn check_log(pod: &Pod<'_>, configured: &Configured, problems: &mut Vec<String>) {
+    let name = pod.name();
+    let spec = &pod.workload.spec;
+    let is_own = |volume: &str| spec.volume_claim_templates.iter().any(|claim| claim.metadata.name == volume);
+    let mounts = &spec.template.spec.containers[0].volume_mounts;
+    let volumes = mounts.iter().filter(|mount| is_own(&mount.name) && !mount.read_only);
+    if configured.place_of_log(volumes.map(|mount| mount.path.as_str()), problems).is_none() {
+        return;
+    }
+    let security = &spec.template.spec.security_context;
+    if security.fs_group.is_none() || security.fs_group != security.run_as_group {
+        problems.push(format!("{name}: its volumes are the group's {:?}: {security:?}", security.fs_group));
+    }
+    let retention = &spec.persistent_volume_claim_retention_policy;
+    if [&retention.when_deleted, &retention.when_scaled]
+        .into_iter()
+        .flatten()
+        .any(|policy| policy != "Retain")
+    {
+        problems.push(format!("{name}: what is in its volumes is lost: {retention:?}"));
     }
 }
 

@@ -46,7 +46,11 @@ impl Metrics {
             "Accepted events that are no longer buffered, by their end",
             metrics.settled.clone(),
         );
-        registry.register("mesher_writer_buffered", "Accepted events in memory", metrics.buffered.clone());
+        registry.register(
+            "mesher_writer_buffered",
+            "Accepted events that are not settled, in memory or on disk",
+            metrics.buffered.clone(),
+        );
         registry.register(
             "mesher_writer_flush_seconds",
             "Time of a flush, its retries included",

@@ -26,7 +26,7 @@ use mesher_proto::mesher::writer::v1::writer_service_server::WriterServiceServer
 pub use crate::config::Config;
 use crate::{
     config::{Durability, WriterArgs},
-    engine::{Engine, Logs, metrics::Metrics},
+    engine::{Engine, Logs, SEGMENT_BYTES, metrics::Metrics},
     service::Service,
     store::Store,
 };
@@ -92,5 +92,5 @@ async fn open_logs(args: &WriterArgs) -> anyhow::Result<Logs> {
         None => default_data_dir("--log-dir")?.join("log"),
     };
     let shards = args.shards.get();
-    Ok(tokio::task::spawn_blocking(move || Logs::open(&path, shards)).await??)
+    Ok(tokio::task::spawn_blocking(move || Logs::open(&path, shards, SEGMENT_BYTES)).await??)
 }

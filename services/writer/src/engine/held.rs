@@ -1,14 +1,8 @@
 //! An accepted event that is not settled yet, wherever it is.
 
-use std::io;
-
 use tokio::time::Instant;
 
-use crate::{
-    admission,
-    event::Event,
-    log::{self, Position, fs::Directory},
-};
+use crate::{event::Event, log::Position};
 
 /// An accepted event that is not settled yet. A long outage leaves many of them to the log alone: those are small.
 #[derive(Debug)]
@@ -72,14 +66,11 @@ impl Held {
         }
     }
 
-    /// The event; read from the log in `directory` if it is only there. Blocks.
-    pub(super) fn load(self, directory: Option<&Directory>) -> io::Result<Event> {
+    /// The event, if it is in memory, or where it is in the log.
+    pub(super) fn into_event(self) -> Result<Event, Position> {
         match self.place {
             Place::Memory(event) | Place::Both(event, _) => Ok(*event),
-            Place::Log(position) => {
-                let directory = directory.ok_or_else(|| io::Error::other("there is no log"))?;
-                admission::restore(log::read(directory, position)?)
-            }
+            Place::Log(position) => Err(position),
         }
     }
 }

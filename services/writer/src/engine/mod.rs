@@ -17,13 +17,14 @@ mod flush;
 mod health;
 mod held;
 mod journal;
+mod load;
 pub mod metrics;
 mod open;
 mod project;
 mod shard;
 pub mod sink;
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use mesher_common::id::ProjectId;
 use tokio::sync::{mpsc, oneshot};
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use self::{account::Account, metrics::Metrics, project::Limits, sink::Sink};
 pub use self::{
     health::Health,
-    open::{Logs, LogsError},
+    open::{Logs, LogsError, SEGMENT_BYTES},
     shard::Shard,
 };
 use crate::{
@@ -130,8 +131,6 @@ pub struct Engine {
     shards: Arc<[mpsc::Sender<Command>]>,
     closing: CancellationToken,
     health: Health,
-    /// Keeps other writers from the logs.
-    _lock: Option<Arc<File>>,
 }
 
 impl Engine {
@@ -145,13 +144,8 @@ impl Engine {
     ) -> (Self, Vec<Shard<S>>) {
         let closing = CancellationToken::new();
         let health = Health::default();
-        let (logs, lock) = match logs {
-            Some(logs) => {
-                metrics.damaged(logs.damaged);
-                (logs.shards.into_iter().map(Some).collect(), Some(Arc::new(logs.lock)))
-            }
-            None => (Vec::new(), None),
-        };
+        metrics.damaged(logs.as_ref().map_or(0, |logs| logs.damaged));
+        let logs = logs.map_or_else(Vec::new, |logs| logs.shards.into_iter().map(Some).collect());
         let logs = logs.into_iter().chain(std::iter::repeat_with(|| None));
         let (senders, shards): (Vec<_>, Vec<_>) = logs
             .take(settings.shards)
@@ -165,7 +159,7 @@ impl Engine {
                 (sender, shard)
             })
             .unzip();
-        (Self { shards: senders.into(), closing, health, _lock: lock }, shards)
+        (Self { shards: senders.into(), closing, health }, shards)
     }
 
     /// Whether events can be taken in.

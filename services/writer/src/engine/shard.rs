@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -21,7 +22,8 @@ use super::{
     flush::{Perseverance, flush},
     health::Health,
     held::Held,
-    journal::{Committed, Entry, Journal},
+    journal::{Committed, Done, Entry, Journal},
+    load::load,
     metrics::Metrics,
     open::ShardLog,
     project::{Limits, Project},
@@ -37,6 +39,9 @@ use crate::{
 const BATCH_EVENTS: usize = 1000;
 /// About the most bytes in one flush: what a failed try has to send again.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How long an orderly end may take to store what is in the log; what is left is stored at the next start. Together with
+/// what the servers may take it is below the grace period.
+const DRAIN_LIMIT: Duration = Duration::from_secs(8);
 /// The most flushes in flight.
 const FLIGHTS: usize = 1;
 
@@ -59,6 +64,8 @@ pub struct Shard<S> {
     closed: bool,
     /// Whether events were left to the log, because the database did not take them in before the end.
     left: bool,
+    /// When what is not stored yet is left to the log; set once the end has begun.
+    leave_at: Option<Instant>,
 }
 
 /// A flush that ended: whose events it had, where they are in the log, and what became of them.
@@ -68,7 +75,7 @@ struct Landing {
     positions: Vec<Option<Position>>,
     /// `None` where an event was left to the log.
     settled: Vec<Option<Settled>>,
-    took: std::time::Duration,
+    took: Duration,
 }
 
 impl<S: Sink> Shard<S> {
@@ -92,13 +99,14 @@ impl<S: Sink> Shard<S> {
             journal: None,
             closed: false,
             left: false,
+            leave_at: None,
         }
     }
 
     /// Acknowledges events when they are in `log`, and stores what it holds already.
     pub(super) fn use_log(&mut self, log: ShardLog, health: Health) {
-        let ShardLog { directory, log, records, segments } = log;
-        self.journal = Some(Journal::new(directory, log, segments, health));
+        let ShardLog { directory, log, records, segments, lock } = log;
+        self.journal = Some(Journal::new(directory, log, segments, lock, health));
         let now = Instant::now();
         self.metrics.accept(records.len());
         // What was acknowledged is kept, whatever the quota is now; and it is read when it is needed.
@@ -125,6 +133,7 @@ impl<S: Sink> Shard<S> {
             }
             let timer = self.timers.first().map(|(at, _)| *at);
             let probe = self.journal.as_ref().and_then(Journal::probe_at);
+            let leave_at = self.leave_at;
             let has_room = self.journal.as_ref().is_none_or(Journal::has_room);
             tokio::select! {
                 // A landing frees memory, and there is at most one: it comes before more is taken in.
@@ -132,13 +141,22 @@ impl<S: Sink> Shard<S> {
                 Some(landing) = self.flights.join_next() => {
                     self.land(&landing.context("a flush panicked")?);
                 }
-                committed = committed(&mut self.journal) => {
-                    self.acknowledge(committed.context("a commit to the log panicked")?);
-                }
+                done = done(&mut self.journal) => match done.context("a job of the log panicked")? {
+                    Done::Committed(committed) => self.acknowledge(committed),
+                    Done::Removed(result) => if let Some(journal) = &mut self.journal { journal.removed(result) },
+                },
                 // Before the commands, which may come without end.
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
                 () = sleep_until(probe.unwrap_or_else(Instant::now)), if probe.is_some() => {}
-                () = closing.cancelled(), if !self.commands.is_closed() => self.commands.close(),
+                () = closing.cancelled(), if !self.commands.is_closed() => {
+                    self.commands.close();
+                    self.leave_at = self.journal.as_ref().map(|_| Instant::now() + DRAIN_LIMIT);
+                }
+                () = sleep_until(leave_at.unwrap_or_else(Instant::now)), if leave_at.is_some() => {
+                    tracing::info!("what is not stored yet is left to the log, for the next start");
+                    self.left = true;
+                    self.leave_at = None;
+                }
                 command = self.commands.recv(), if !self.closed && has_room => match command {
                     Some(command) => self.obey(command),
                     None => self.finish(),
@@ -307,10 +325,11 @@ impl<S: Sink> Shard<S> {
                 Some(_) => Perseverance::UntilClosed(self.closing.clone()),
                 None => Perseverance::ThreeTries,
             };
+            let closed = self.closing.clone();
             self.flights.spawn(async move {
                 let started = Instant::now();
                 let positions = batch.iter().map(Held::position).collect();
-                let settled = fly(&*sink, batch, directory, &perseverance).await;
+                let settled = fly(&*sink, batch, directory, &closed, &perseverance).await;
                 Landing { passengers, positions, settled, took: started.elapsed() }
             });
         }
@@ -360,10 +379,10 @@ impl<S: Sink> Shard<S> {
     }
 }
 
-/// Waits for the group that is being committed; for ever without a log.
-async fn committed(journal: &mut Option<Journal>) -> Result<Committed, JoinError> {
+/// Waits for a job of the log; for ever without a log.
+async fn done(journal: &mut Option<Journal>) -> Result<Done, JoinError> {
     match journal {
-        Some(journal) => journal.committed().await,
+        Some(journal) => journal.done().await,
         None => std::future::pending().await,
     }
 }
@@ -373,28 +392,17 @@ async fn fly<S: Sink>(
     sink: &S,
     batch: Vec<Held>,
     directory: Option<Directory>,
+    closed: &CancellationToken,
     perseverance: &Perseverance,
 ) -> Vec<Option<Settled>> {
-    let load = move || batch.into_iter().map(|held| held.load(directory.as_ref())).collect::<Vec<_>>();
-    // Reading blocks, and what is not in memory has to be taken apart again.
-    let loaded = match tokio::task::spawn_blocking(load).await {
-        Ok(loaded) => loaded,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
-    let mut settled: Vec<Option<Settled>> = Vec::with_capacity(loaded.len());
-    let mut events = Vec::with_capacity(loaded.len());
-    let mut places = Vec::with_capacity(loaded.len());
-    for (place, loaded) in loaded.into_iter().enumerate() {
-        // What is read overwrites this.
-        settled.push(Some(Settled::Dropped(DropReason::LogDamaged)));
-        match loaded {
-            Ok(event) => {
-                events.push(event);
-                places.push(place);
-            }
-            Err(error) => tracing::error!(%error, "event dropped: it cannot be read from the log any more"),
-        }
-    }
+    let seats = batch.len();
+    let Some(loaded) = load(batch, directory, closed).await else { return vec![None; seats] };
+    let damaged = Some(Settled::Dropped(DropReason::LogDamaged));
+    let mut settled: Vec<Option<Settled>> =
+        loaded.iter().map(|event| if event.is_some() { None } else { damaged }).collect();
+    let places: Vec<usize> =
+        loaded.iter().enumerate().filter(|(_, event)| event.is_some()).map(|(place, _)| place).collect();
+    let events: Vec<Event> = loaded.into_iter().flatten().collect();
     for (place, outcome) in places.into_iter().zip(flush(sink, &events, perseverance).await) {
         settled[place] = outcome;
     }

@@ -8,8 +8,9 @@
 //! segments that were not removed, once and in order. A record that was never acknowledged may come back too, once and in
 //! order: it was sent, and whoever sent it was told nothing.
 //!
-//! A torn tail is what a crash leaves of a group that was being written: [`Log::open`] cuts it off. A damaged record with
-//! good ones behind it is something else, a fault of the disk: it is reported, counted and passed over. A failed write or
+//! A torn tail is what a crash leaves of a group that was being written: [`Log::open`] cuts it off the last segment. A
+//! damaged record with good ones behind it, or in another segment, is something else, a fault of the disk: it is reported,
+//! counted and passed over. A failed write or
 //! sync leaves it unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its
 //! last acknowledged byte if the disk lets it, and the next group begins a new one.
 //!
@@ -131,6 +132,11 @@ impl<F: FileSystem> Log<F> {
         self.active.as_ref().map(|active| (active.number, active.length))
     }
 
+    /// How many bytes a segment has before a new one is begun.
+    pub fn segment_bytes(&self) -> u32 {
+        self.segment_bytes
+    }
+
     /// The segment that was begun last, or tried to be; 0 if there was never one.
     pub fn newest(&self) -> u64 {
         self.next - 1
@@ -139,13 +145,6 @@ impl<F: FileSystem> Log<F> {
     /// Begins a new segment with the next group, so that the one before can be removed.
     pub fn seal(&mut self) {
         self.active = None;
-    }
-
-    /// Removes a segment whose events are all settled. It does not come back after a crash, or its events are found
-    /// settled again.
-    pub fn remove(&mut self, segment: u64) -> io::Result<()> {
-        self.fs.remove(&name(segment))?;
-        self.fs.sync_directory()
     }
 
     fn begin(&mut self) -> io::Result<Active<F::File>> {
@@ -160,10 +159,39 @@ impl<F: FileSystem> Log<F> {
     }
 }
 
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is not there any more as it was written.
+    #[error("the record is damaged: {0}")]
+    Damaged(String),
+    /// It cannot be read now; nothing is said about the record.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
 /// Reads a record that was committed; from whatever thread, while others are appended.
-pub fn read<F: FileSystem>(fs: &F, position: Position) -> io::Result<Record> {
-    let bytes = fs.read(&name(position.segment), position.offset, position.length)?;
-    Record::decode(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+pub fn read<F: FileSystem>(fs: &F, position: Position) -> Result<Record, ReadError> {
+    let bytes = fs.read(&name(position.segment), position.offset, position.length).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => ReadError::Damaged(error.to_string()),
+            _ => ReadError::Io(error),
+        }
+    })?;
+    Record::decode(&bytes).map_err(|error| ReadError::Damaged(error.to_string()))
+}
+
+/// Removes segments whose events are all settled; from whatever thread. One that is not removed is read again at the next
+/// start, and its events are found settled.
+pub fn remove<F: FileSystem>(fs: &F, segments: &[u64]) -> io::Result<()> {
+    let mut result = Ok(());
+    for segment in segments {
+        match fs.remove(&name(*segment)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => result = Err(error),
+            _ => {}
+        }
+    }
+    result.and(fs.sync_directory())
 }
 
 fn name(segment: u64) -> String {

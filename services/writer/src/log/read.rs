@@ -75,7 +75,12 @@ pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
             });
         }
         recovered.segments.push(segment);
-        if end < bytes.len() {
+        if end < bytes.len() && segment != recovered.last_segment {
+            // Its tail was cut off when the next one was begun: this is something else, and whatever can be told of it
+            // stays where it is.
+            let (offset, length) = (size(end).map_err(io)?, size(bytes.len() - end).map_err(io)?);
+            recovered.damage.push(Damage { segment: name, offset, length });
+        } else if end < bytes.len() {
             recovered.torn_bytes += (bytes.len() - end) as u64;
             let mut file = fs.open(&name).map_err(io)?;
             fs.truncate(&mut file, size(end).map_err(io)?).map_err(io)?;

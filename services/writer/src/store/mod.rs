@@ -3,14 +3,17 @@
 mod copy;
 mod partitions;
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mesher_common::{
     db::DatabaseError,
     id::{EventId, ProjectId},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::instrument;
 use uuid::Uuid;
 
@@ -26,6 +29,9 @@ const SAME_EVENT: TimeDelta = TimeDelta::days(1);
 /// How often a batch is begun anew because the table changed under it: a project was deleted, another writer
 /// stored one of the ids, a partition went.
 const RESTARTS: usize = 4;
+
+/// How long a try may take: longer than PostgreSQL lets a statement run.
+const TRY_LIMIT: Duration = Duration::from_secs(30);
 
 /// SQLSTATE `unique_violation`.
 const UNIQUE_VIOLATION: &str = "23505";
@@ -57,14 +63,14 @@ impl Store {
         fields(otel.kind = "client", db.system.name = "postgresql", events = batch.len())
     )]
     async fn try_store(
-        &self,
+        connection: &mut PgConnection,
         batch: &[Event],
         gone: &HashSet<ProjectId>,
         suspects: Suspects,
     ) -> Result<Vec<Outcome>, DatabaseError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = connection.begin().await?;
         let stored = stored_already(&mut transaction, batch, suspects).await?;
-        let mut seen = HashSet::new();
+        let mut seen = HashMap::new();
         let outcomes: Vec<(Outcome, bool)> = batch
             .iter()
             .zip(stored)
@@ -73,7 +79,7 @@ impl Store {
                 // The id and the time are fixed before the first try: the same pair is this very event.
                 Some(at) if at == event.received_at => (Outcome::Stored, false),
                 Some(_) => (Outcome::Duplicate, false),
-                None if !seen.insert((event.project_id, event.id)) => (Outcome::Duplicate, false),
+                None if is_again(&mut seen, event) => (Outcome::Duplicate, false),
                 None => (Outcome::Stored, true),
             })
             .collect();
@@ -84,6 +90,23 @@ impl Store {
         copy.finish().await?;
         transaction.commit().await?;
         Ok(outcomes.into_iter().map(|(outcome, _)| outcome).collect())
+    }
+
+    /// One try that ends, also when the network swallows what is said.
+    async fn bounded(
+        &self,
+        batch: &[Event],
+        gone: &HashSet<ProjectId>,
+        suspects: Suspects,
+    ) -> Result<Vec<Outcome>, DatabaseError> {
+        let mut connection = self.pool.acquire().await?;
+        let tried = Self::try_store(&mut connection, batch, gone, suspects);
+        if let Ok(result) = tokio::time::timeout(TRY_LIMIT, tried).await {
+            return result;
+        }
+        // In the middle of something: the pool could not tell whether it is still of use.
+        drop(connection.detach());
+        Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
     }
 
     /// Those of a batch's projects that do not exist.
@@ -110,8 +133,8 @@ enum Suspects {
     All,
 }
 
-/// For each event of a batch, when an event with its id was received that is in the table already: up to a day
-/// before.
+/// For each event of a batch, when an event with its id was received that is in the table already: at the very same time,
+/// which is the event itself, or within a day.
 async fn stored_already(
     connection: &mut PgConnection,
     batch: &[Event],
@@ -121,30 +144,43 @@ async fn stored_already(
     let suspected = |event: &Event| event.id_given || suspects == Suspects::All;
     let given: Vec<(usize, &Event)> =
         batch.iter().enumerate().filter(|(_, event)| suspected(event)).collect();
-    let Some(oldest) = given.iter().map(|(_, event)| event.received_at).min() else {
+    if given.is_empty() {
         return Ok(found);
-    };
-    let projects: Vec<ProjectId> = given.iter().map(|(_, event)| event.project_id).collect();
-    let ids: Vec<EventId> = given.iter().map(|(_, event)| event.id).collect();
+    }
     // A subquery with a LIMIT, so that each id is looked up in the index whatever the planner thinks of the table.
     let times: Vec<Option<DateTime<Utc>>> = sqlx::query_scalar(
         "SELECT (
              SELECT e.received_at FROM events e
-             WHERE e.project_id = sent.project_id AND e.event_id = sent.event_id AND e.received_at >= $3
-             ORDER BY e.received_at DESC LIMIT 1
+             WHERE e.project_id = sent.project_id AND e.event_id = sent.event_id
+                 AND e.received_at > sent.received_at - interval '1 day'
+                 AND e.received_at < sent.received_at + interval '1 day'
+             ORDER BY e.received_at = sent.received_at DESC LIMIT 1
          )
-         FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS sent (project_id, event_id, position)
+         FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY
+             AS sent (project_id, event_id, received_at, position)
          ORDER BY sent.position",
     )
-    .bind(projects.iter().map(|project| project.0).collect::<Vec<_>>())
-    .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
-    .bind(oldest - SAME_EVENT)
+    .bind(given.iter().map(|(_, event)| event.project_id.0).collect::<Vec<_>>())
+    .bind(given.iter().map(|(_, event)| event.id.0).collect::<Vec<_>>())
+    .bind(given.iter().map(|(_, event)| event.received_at).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    for ((index, event), time) in given.into_iter().zip(times) {
-        found[index] = time.filter(|time| *time >= event.received_at - SAME_EVENT);
+    for ((index, _), time) in given.into_iter().zip(times) {
+        found[index] = time;
     }
     Ok(found)
+}
+
+/// Whether an event of the same batch, within a day before, has the event's id.
+fn is_again(seen: &mut HashMap<(ProjectId, EventId), DateTime<Utc>>, event: &Event) -> bool {
+    let key = (event.project_id, event.id);
+    match seen.get(&key) {
+        Some(before) if (event.received_at - before).abs() < SAME_EVENT => true,
+        _ => {
+            seen.insert(key, event.received_at);
+            false
+        }
+    }
 }
 
 impl Sink for Store {
@@ -155,7 +191,7 @@ impl Sink for Store {
         for _ in 0..RESTARTS {
             let days = batch.iter().map(|event| event.received_at.date_naive());
             self.partitions.ensure(days).await.map_err(SinkError::Unavailable)?;
-            let error = match self.try_store(batch, &gone, suspects).await {
+            let error = match self.bounded(batch, &gone, suspects).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
@@ -200,10 +236,10 @@ impl Sink for Store {
     }
 }
 
-/// Whether an error is about a row's data: data exceptions (22), violated constraints (23), limits exceeded (54).
-/// Anything else says nothing against the batch.
+/// Whether an error is about a row's data: data exceptions (22), violated constraints (23), what routines and triggers say
+/// (38, 39, P0), violated views (44), limits exceeded (54). Anything else says nothing against the batch.
 fn sink_error(error: DatabaseError, sqlstate: String) -> SinkError {
-    if ["22", "23", "54"].iter().any(|class| sqlstate.starts_with(class)) {
+    if ["22", "23", "38", "39", "44", "54", "P0"].iter().any(|class| sqlstate.starts_with(class)) {
         let reason = match &error {
             DatabaseError::Query(cause) | DatabaseError::Unavailable(cause) => cause.to_string(),
         };

@@ -13,6 +13,7 @@
 //! the rest is the same.
 
 pub mod account;
+mod flight;
 mod flush;
 mod health;
 mod held;

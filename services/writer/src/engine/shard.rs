@@ -18,22 +18,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Command, EngineError, Settings,
-    account::{DropReason, Settled},
-    flush::{Perseverance, flush},
+    account::Settled,
+    flight::{Landing, fly},
+    flush::Perseverance,
     health::Health,
     held::Held,
     journal::{Committed, Done, Entry, Journal},
-    load::load,
     metrics::Metrics,
     open::ShardLog,
     project::{Limits, Project},
     sink::Sink,
 };
-use crate::{
-    config::WhenFull,
-    event::Event,
-    log::{Position, fs::Directory},
-};
+use crate::{config::WhenFull, event::Event, log::Position};
 
 /// The most events in one flush. Beyond some hundreds a transaction's own cost no longer shows.
 const BATCH_EVENTS: usize = 1000;
@@ -66,16 +62,6 @@ pub struct Shard<S> {
     left: bool,
     /// When what is not stored yet is left to the log; set once the end has begun.
     leave_at: Option<Instant>,
-}
-
-/// A flush that ended: whose events it had, where they are in the log, and what became of them.
-#[derive(Debug)]
-struct Landing {
-    passengers: Vec<(ProjectId, Range<usize>)>,
-    positions: Vec<Option<Position>>,
-    /// `None` where an event was left to the log.
-    settled: Vec<Option<Settled>>,
-    took: Duration,
 }
 
 impl<S: Sink> Shard<S> {
@@ -385,26 +371,4 @@ async fn done(journal: &mut Option<Journal>) -> Result<Done, JoinError> {
         Some(journal) => journal.done().await,
         None => std::future::pending().await,
     }
-}
-
-/// Flushes a batch, of which some may have to be read from the log in `directory` first.
-async fn fly<S: Sink>(
-    sink: &S,
-    batch: Vec<Held>,
-    directory: Option<Directory>,
-    closed: &CancellationToken,
-    perseverance: &Perseverance,
-) -> Vec<Option<Settled>> {
-    let seats = batch.len();
-    let Some(loaded) = load(batch, directory, closed).await else { return vec![None; seats] };
-    let damaged = Some(Settled::Dropped(DropReason::LogDamaged));
-    let mut settled: Vec<Option<Settled>> =
-        loaded.iter().map(|event| if event.is_some() { None } else { damaged }).collect();
-    let places: Vec<usize> =
-        loaded.iter().enumerate().filter(|(_, event)| event.is_some()).map(|(place, _)| place).collect();
-    let events: Vec<Event> = loaded.into_iter().flatten().collect();
-    for (place, outcome) in places.into_iter().zip(flush(sink, &events, perseverance).await) {
-        settled[place] = outcome;
-    }
-    settled
 }

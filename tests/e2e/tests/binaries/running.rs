@@ -91,9 +91,22 @@ impl Running {
         let (grpc, admin) = (self.address("writer", "grpc"), self.address("writer", "admin"));
         let listen = ["--listen", &grpc, "--admin-listen", &admin, "--database-url", self.database.url()];
         let flags = [&listen[..], &["--flush-interval", "50ms", "--log-dir", &log_dir]].concat();
-        let mut writer = Process::start("mesher-writer", &flags, &[]);
-        writer.ready().await;
-        self.processes.insert("writer", writer);
+        for _ in 0..10 {
+            let mut writer = Process::start("mesher-writer", &flags, &[]);
+            eventually("the writer was ready, or ended", PATIENCE, async || {
+                writer.ended().is_some() || writer.output().contains("mesher-writer ready")
+            })
+            .await;
+            if writer.ended().is_none() {
+                self.processes.insert("writer", writer);
+                return;
+            }
+            // While nobody listened there, the system gave the port to a connection that somebody made.
+            let output = writer.output();
+            assert!(output.contains("Address already in use"), "{output}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("the writer's port was never free");
     }
 
     /// Where a process serves `grpc`, `http` or `admin`.

@@ -19,6 +19,7 @@ mod health;
 mod held;
 mod journal;
 mod load;
+mod memory;
 pub mod metrics;
 mod open;
 mod project;

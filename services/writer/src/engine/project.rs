@@ -8,6 +8,7 @@ use super::{
     EngineError,
     account::{Account, DropReason, Settled},
     held::Held,
+    memory::Memory,
 };
 use crate::log::Position;
 
@@ -85,18 +86,21 @@ impl Project {
         self.being_logged_bytes -= bytes;
     }
 
-    /// Takes accepted events in. Past the limit of memory they are left to the log, if they are there. Past the other
-    /// limits the oldest of those that wait are dropped: fresh events matter more. Gives what was dropped.
+    /// Takes accepted events in. Past the limit of memory, or past what is left of `memory` for all projects, they are left
+    /// to the log, if they are there. Past the other limits the oldest of those that wait are dropped: fresh events matter
+    /// more. Gives what was dropped.
     pub(super) fn accept(
         &mut self,
         events: impl ExactSizeIterator<Item = Held>,
         limits: Limits,
+        memory: &mut Memory,
     ) -> Vec<Option<Position>> {
         self.account.accept(count(events.len()));
         for mut held in events {
-            if self.loaded + self.in_flight >= limits.memory {
+            if self.loaded + self.in_flight >= limits.memory || !memory.has_room(&held) {
                 held.unload();
             }
+            memory.load(&held);
             self.loaded += usize::from(held.is_loaded());
             self.logged_bytes += bytes_of(held.position());
             self.waiting.push_back(held);
@@ -105,6 +109,7 @@ impl Project {
         while (self.waiting.len() + self.in_flight > limits.events || self.logged_bytes > limits.bytes)
             && let Some(held) = self.waiting.pop_front()
         {
+            memory.unload(&held);
             self.loaded -= usize::from(held.is_loaded());
             self.logged_bytes -= bytes_of(held.position());
             self.account.settle(Settled::Dropped(DropReason::BufferFull));
@@ -137,7 +142,13 @@ impl Project {
 
     /// Takes the oldest events for a flush: at most `events` of about `bytes`, but at least one. How many bytes
     /// they have.
-    pub(super) fn take(&mut self, events: usize, bytes: usize, batch: &mut Vec<Held>) -> usize {
+    pub(super) fn take(
+        &mut self,
+        events: usize,
+        bytes: usize,
+        batch: &mut Vec<Held>,
+        memory: &mut Memory,
+    ) -> usize {
         self.in_flight_from = self.first_waiting();
         let mut size = 0;
         while self.in_flight < events
@@ -146,6 +157,7 @@ impl Project {
             && let Some(held) = self.waiting.pop_front()
         {
             size += held.size();
+            memory.unload(&held);
             self.loaded -= usize::from(held.is_loaded());
             self.in_flight_bytes += bytes_of(held.position());
             self.in_flight += 1;

@@ -24,6 +24,7 @@ use super::{
     health::Health,
     held::Held,
     journal::{Committed, Done, Entry, Journal},
+    memory::Memory,
     metrics::Metrics,
     open::ShardLog,
     project::{Limits, Project},
@@ -50,6 +51,7 @@ pub struct Shard<S> {
     commands: mpsc::Receiver<Command>,
     closing: CancellationToken,
     projects: HashMap<ProjectId, Project>,
+    memory: Memory,
     /// The projects to be flushed, whoever was due first in front: a flood in one of them cannot starve another.
     due: VecDeque<ProjectId>,
     /// When to look at a project for the age of its events; at most one entry each.
@@ -79,6 +81,7 @@ impl<S: Sink> Shard<S> {
             commands,
             closing,
             projects: HashMap::new(),
+            memory: Memory::new(),
             due: VecDeque::new(),
             timers: BTreeSet::new(),
             flights: JoinSet::new(),
@@ -99,7 +102,7 @@ impl<S: Sink> Shard<S> {
         let limits = Limits { memory: 0, events: usize::MAX, bytes: u64::MAX };
         for record in records {
             let held = std::iter::once(Held::recovered(record.position, now));
-            self.projects.entry(record.project).or_default().accept(held, limits);
+            self.projects.entry(record.project).or_default().accept(held, limits, &mut self.memory);
         }
         for id in self.projects.keys().copied().collect::<Vec<_>>() {
             self.look_at(id, now);
@@ -241,7 +244,7 @@ impl<S: Sink> Shard<S> {
     fn take_in(&mut self, id: ProjectId, held: Vec<Held>, now: Instant) {
         let limits = self.settings.limits(self.journal.is_some());
         self.metrics.accept(held.len());
-        let dropped = self.projects.entry(id).or_default().accept(held.into_iter(), limits);
+        let dropped = self.projects.entry(id).or_default().accept(held.into_iter(), limits, &mut self.memory);
         if !dropped.is_empty() {
             self.metrics.drop_oldest(u64::try_from(dropped.len()).unwrap_or(u64::MAX));
         }
@@ -337,7 +340,7 @@ impl<S: Sink> Shard<S> {
             let start = batch.len();
             // Half of what a project may have in memory: the other half takes in what arrives meanwhile.
             let share = self.settings.buffer_events.div_ceil(2).min(BATCH_EVENTS - start);
-            let size = project.take(share, BATCH_BYTES - bytes, &mut batch);
+            let size = project.take(share, BATCH_BYTES - bytes, &mut batch, &mut self.memory);
             bytes += size;
             passengers.push((id, start..batch.len()));
         }

@@ -14,8 +14,8 @@
 //! sync leaves it unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its
 //! last acknowledged byte if the disk lets it, and the next group begins a new one.
 //!
-//! The embedded stores that were looked at (redb, fjall, raft-engine) keep an index, a memtable or a compaction that a
-//! queue has no use for: all that is needed is to append, to sync once for many, and to remove whole files.
+//! Embedded stores such as redb, fjall and raft-engine keep an index, a memtable or a compaction, which a queue has no use
+//! for: all that is needed is to append, to sync once for many, and to remove whole files.
 
 pub mod fs;
 mod read;

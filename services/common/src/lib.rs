@@ -13,6 +13,7 @@ pub mod config;
 pub mod db;
 pub mod handle;
 pub mod id;
+pub mod level;
 pub mod paging;
 pub mod payload;
 pub mod rpc;

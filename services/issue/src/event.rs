@@ -5,26 +5,11 @@ use std::io;
 use chrono::{DateTime, Utc};
 use mesher_common::{
     id::{EventId, ProjectId},
+    level::Level,
     paging::Cursor,
     payload,
 };
 use serde_json::Value;
-
-/// How bad the matter is that an event tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "event_level", rename_all = "lowercase")]
-pub enum Level {
-    /// Of interest only while debugging.
-    Debug,
-    /// Worth knowing.
-    Info,
-    /// Something may be going wrong.
-    Warning,
-    /// Something went wrong.
-    Error,
-    /// The application could not go on.
-    Fatal,
-}
 
 /// An event without its payload.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]

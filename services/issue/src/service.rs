@@ -4,6 +4,7 @@ use mesher_common::{
     access::Access,
     clock::timestamp,
     id::{EventId, ProjectId},
+    level::Level,
     paging::Page,
 };
 use mesher_proto::mesher::issue::v1::{self as proto, issue_service_server::IssueService};
@@ -12,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     error::IssueError,
-    event::{self, EventSummary, Level},
+    event::{self, EventSummary},
     json::to_struct,
     store::Store,
 };

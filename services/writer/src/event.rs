@@ -1,37 +1,12 @@
 //! An event that was admitted: everything that will be stored of it, and nothing that could still be refused.
 
 use chrono::{DateTime, Utc};
-use mesher_common::id::{EventId, ProjectId};
+use mesher_common::{
+    id::{EventId, ProjectId},
+    level::Level,
+};
 
 use crate::log::Record;
-
-/// How bad the matter is that an event tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Of interest only while debugging.
-    Debug,
-    /// Worth knowing.
-    Info,
-    /// Something may be going wrong.
-    Warning,
-    /// Something went wrong.
-    Error,
-    /// The application could not go on.
-    Fatal,
-}
-
-impl Level {
-    /// Its label in the database's `event_level`.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Fatal => "fatal",
-        }
-    }
-}
 
 /// An admitted event.
 #[derive(Clone, Debug, PartialEq)]

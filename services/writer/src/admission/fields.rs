@@ -2,11 +2,11 @@
 //! and as SDKs old and new send them.
 
 use chrono::{DateTime, NaiveDateTime, SubsecRound as _, Utc};
-use mesher_common::{id::EventId, status::Violation};
+use mesher_common::{id::EventId, level::Level, status::Violation};
 use serde_json::{Map, Value};
 
 use super::shape::{kind, scalar, text, without_nul};
-use crate::event::{Fields, Level};
+use crate::event::Fields;
 
 type Object = Map<String, Value>;
 

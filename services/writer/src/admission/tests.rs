@@ -1,7 +1,7 @@
 use chrono::TimeZone as _;
+use mesher_common::level::Level;
 
 use super::*;
-use crate::event::Level;
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap()

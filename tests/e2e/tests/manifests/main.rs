@@ -12,6 +12,7 @@ mod image;
 mod network;
 mod objects;
 mod overlay;
+mod reach;
 
 use std::{
     fs,

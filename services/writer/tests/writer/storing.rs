@@ -174,8 +174,10 @@ async fn a_batch_that_was_committed_although_its_answer_was_lost_is_not_stored_t
 
 #[tokio::test]
 async fn events_of_a_deleted_project_are_dropped_and_its_neighbours_stored() {
-    // One shard, so that they share its batches. The key of the deleted project is known for long enough to send with it.
-    let suite = Suite::start_with(&[], &["--shards", "1", "--api-key-cache", "10s"]).await;
+    // One shard, so that they share its batches, and none before the call of Flush that counts them. The key of the deleted
+    // project is known for long enough to send with it.
+    let flags = ["--shards", "1", "--flush-events", "1000", "--api-key-cache", "10s"];
+    let suite = Suite::start_with(&[], &flags).await;
     let (doomed, neighbour) = (suite.key().await, suite.key().await);
     store(&suite, &doomed, r#"{"message":"boom"}"#).await;
     store(&suite, &neighbour, r#"{"message":"boom"}"#).await;

@@ -45,6 +45,8 @@ ids! {
     ApiKeyId;
     /// An event's id, unique in its project.
     EventId;
+    /// An issue's id.
+    IssueId;
 }
 
 impl EventId {

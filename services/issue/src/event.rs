@@ -4,7 +4,7 @@ use std::io;
 
 use chrono::{DateTime, Utc};
 use mesher_common::{
-    id::{EventId, ProjectId},
+    id::{EventId, IssueId, ProjectId},
     level::Level,
     paging::Cursor,
     payload,
@@ -19,6 +19,8 @@ pub struct EventSummary {
     pub id: EventId,
     /// The project that it belongs to.
     pub project_id: ProjectId,
+    /// The issue that it belongs to.
+    pub issue_id: IssueId,
     /// When Mesher took it in.
     pub received_at: DateTime<Utc>,
     /// When it happened, as its sender says.
@@ -125,6 +127,7 @@ mod tests {
         EventSummary {
             id: EventId::new(),
             project_id: ProjectId::new(),
+            issue_id: IssueId::new(),
             received_at: DateTime::UNIX_EPOCH,
             occurred_at: DateTime::UNIX_EPOCH,
             level: Level::Error,

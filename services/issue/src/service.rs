@@ -106,6 +106,7 @@ impl From<EventSummary> for proto::EventSummary {
             user: event.user.map(to_struct),
             sdk_name: event.sdk_name.unwrap_or_default(),
             sdk_version: event.sdk_version.unwrap_or_default(),
+            issue_id: event.issue_id.to_string(),
         }
     }
 }

@@ -41,7 +41,7 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Vec<EventSummary>, IssueError> {
         let mut rows = sqlx::query_as(
-            r#"SELECT event_id, project_id, received_at, occurred_at, level, message, exception_type,
+            r#"SELECT event_id, project_id, issue_id, received_at, occurred_at, level, message, exception_type,
                    exception_value, release, environment, sdk_name, sdk_version, tags, "user"
              FROM events
              WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (received_at, event_id) < ($2, $3))
@@ -69,7 +69,7 @@ impl Store {
     #[instrument(name = "db.event.get", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn get(&self, project: ProjectId, id: EventId) -> Result<Event, IssueError> {
         sqlx::query_as(
-            r#"SELECT event_id, project_id, received_at, occurred_at, level, message, exception_type,
+            r#"SELECT event_id, project_id, issue_id, received_at, occurred_at, level, message, exception_type,
                    exception_value, release, environment, sdk_name, sdk_version, tags, "user", payload
              FROM events
              WHERE project_id = $1 AND event_id = $2

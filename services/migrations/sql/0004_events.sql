@@ -1,9 +1,34 @@
 CREATE TYPE event_level AS ENUM ('debug', 'info', 'warning', 'error', 'fatal');
 COMMENT ON TYPE event_level IS 'How bad the matter is that an event tells of.';
 
+CREATE TABLE issues (
+    id uuid CONSTRAINT issues_pkey PRIMARY KEY,
+    project_id uuid NOT NULL CONSTRAINT issues_project_id_fkey REFERENCES projects ON DELETE CASCADE,
+    fingerprint bytea NOT NULL CONSTRAINT issues_fingerprint_check CHECK (length(fingerprint) = 17),
+    title text NOT NULL,
+    level event_level NOT NULL,
+    event_count bigint NOT NULL,
+    first_seen_at timestamptz NOT NULL,
+    last_seen_at timestamptz NOT NULL,
+    CONSTRAINT issues_project_id_fingerprint_key UNIQUE (project_id, fingerprint),
+    -- For the events, whose issue is one of their own project.
+    CONSTRAINT issues_project_id_id_key UNIQUE (project_id, id)
+-- Counts change all the time, and no index has them: with room in its page an update touches nothing else.
+) WITH (fillfactor = 70);
+COMMENT ON TABLE issues IS 'Events with the same fingerprint in a project.';
+COMMENT ON COLUMN issues.fingerprint IS
+    'The version of the rules that it was made by, a byte, and 16 bytes of a SHA-256 of what they look at.';
+COMMENT ON COLUMN issues.title IS 'What the event was about that was received last.';
+COMMENT ON COLUMN issues.level IS 'How bad the event was that was received last.';
+COMMENT ON COLUMN issues.event_count IS 'How many events it ever had; those that were deleted for their age as well.';
+COMMENT ON COLUMN issues.first_seen_at IS 'When its first event was received.';
+COMMENT ON COLUMN issues.last_seen_at IS 'When its last event was received.';
+
 CREATE TABLE events (
-    project_id uuid NOT NULL CONSTRAINT events_project_id_fkey REFERENCES projects ON DELETE CASCADE,
+    project_id uuid NOT NULL,
     event_id uuid NOT NULL,
+    issue_id uuid NOT NULL,
+    fingerprint bytea NOT NULL,
     received_at timestamptz NOT NULL,
     occurred_at timestamptz NOT NULL,
     level event_level NOT NULL,
@@ -16,15 +41,20 @@ CREATE TABLE events (
     sdk_version text,
     tags jsonb NOT NULL,
     "user" jsonb,
-    payload bytea NOT NULL
+    payload bytea NOT NULL,
+    -- An issue is of a project, and with it so are its events.
+    CONSTRAINT events_issue_fkey FOREIGN KEY (project_id, issue_id) REFERENCES issues (project_id, id)
+        ON DELETE CASCADE
 ) PARTITION BY RANGE (received_at);
 -- Already compressed: PostgreSQL need not try again.
 ALTER TABLE events ALTER COLUMN payload SET STORAGE EXTERNAL;
 CREATE INDEX events_project_id_received_at_idx ON events (project_id, received_at, event_id);
+CREATE INDEX events_issue_id_received_at_idx ON events (issue_id, received_at, event_id);
 COMMENT ON TABLE events IS
     'Error events, partitioned by the UTC day they were received on. What is filtered or listed by is a column.';
 COMMENT ON COLUMN events.event_id IS
     'The sender''s id, or a UUIDv7 made at admission; unique for the project within a partition.';
+COMMENT ON COLUMN events.fingerprint IS 'What told its issue at intake: as issues.fingerprint has it.';
 COMMENT ON COLUMN events.received_at IS 'When the writer took the event in; fixed before it is acknowledged.';
 COMMENT ON COLUMN events.occurred_at IS 'When it happened, as its sender says; received_at where it says nothing.';
 COMMENT ON COLUMN events.payload IS 'The whole event as received: JSON, compressed with zstd.';
@@ -88,13 +118,62 @@ $$;
 COMMENT ON FUNCTION ensure_event_partitions IS
     'Makes the partitions of events that are missing from the first to the last UTC day; how many it made.';
 
-REVOKE ALL ON FUNCTION ensure_event_partitions FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ensure_event_partitions TO mesher_writer;
+-- Runs as the owner of the schema: nobody else may drop anything. Each call does one step, so that nothing is locked for
+-- long; and it waits for a lock less long than anybody would wait behind it.
+CREATE FUNCTION delete_expired_events(keep_from date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '1s'
+AS $$
+DECLARE
+    partition text;
+    deleted integer;
+    rows_at_a_time CONSTANT integer := 1000;
+BEGIN
+    IF keep_from >= (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'events of today and yesterday cannot expire: % is too late a day to keep from', keep_from;
+    END IF;
+    -- One replica at a time is enough.
+    IF NOT pg_try_advisory_xact_lock(hashtext('mesher.events.retention')) THEN
+        RETURN false;
+    END IF;
+    SELECT c.relname INTO partition
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'events'::regclass AND c.relname < 'events_' || to_char(keep_from, 'YYYYMMDD')
+    ORDER BY c.relname LIMIT 1;
+    IF partition IS NOT NULL THEN
+        EXECUTE format('DROP TABLE %I', partition);
+        RETURN true;
+    END IF;
+    DELETE FROM dead_letters WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM dead_letters WHERE received_at < keep_from::timestamp AT TIME ZONE 'UTC' LIMIT rows_at_a_time
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    IF deleted > 0 THEN
+        RETURN true;
+    END IF;
+    -- An issue whose last event is gone. One that has an event again meanwhile is passed over: its row has changed.
+    DELETE FROM issues WHERE last_seen_at < keep_from::timestamp AT TIME ZONE 'UTC' AND id = ANY (ARRAY(
+        SELECT id FROM issues WHERE last_seen_at < keep_from::timestamp AT TIME ZONE 'UTC'
+        LIMIT rows_at_a_time FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted > 0;
+END
+$$;
+COMMENT ON FUNCTION delete_expired_events IS
+    'Deletes some of what was received before a UTC day: a partition of events as a whole, or some dead letters, or some '
+    'issues without an event since. Whether it did; there may be more.';
+
+REVOKE ALL ON FUNCTION ensure_event_partitions, delete_expired_events FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_event_partitions, delete_expired_events TO mesher_writer;
 GRANT INSERT ON events, dead_letters TO mesher_writer;
+-- To count an event in its issue.
+GRANT SELECT, INSERT ON issues TO mesher_writer;
+GRANT UPDATE (title, level, event_count, first_seen_at, last_seen_at) ON issues TO mesher_writer;
 -- To tell a retry, or an id sent twice, from a new event.
 GRANT SELECT (project_id, event_id, received_at) ON events TO mesher_writer;
 -- To tell a deleted project from a refused row.
 GRANT SELECT (id) ON projects TO mesher_writer;
 -- To delete a project's events by and by, before the project.
 GRANT SELECT (project_id, received_at), DELETE ON events TO mesher_project;
-GRANT SELECT ON events TO mesher_issue;
+GRANT SELECT (id, project_id), DELETE ON issues TO mesher_project;
+GRANT SELECT ON events, issues TO mesher_issue;

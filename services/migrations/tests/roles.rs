@@ -9,17 +9,18 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 /// `DELETE` by their first letters, a small letter where only some columns are allowed. What is not listed is refused.
 const ALLOWED: [(&str, &[(&str, &str)]); 5] = [
     ("mesher_org", &[("orgs", "SI"), ("org_members", "SI")]),
-    ("mesher_project", &[("projects", "SIuD"), ("api_keys", "SIu"), ("events", "sD")]),
+    ("mesher_project", &[("projects", "SIuD"), ("api_keys", "SIu"), ("events", "sD"), ("issues", "sD")]),
     ("mesher_user", &[("users", "SI"), ("sessions", "SID"), ("org_members", "SIUD")]),
-    ("mesher_writer", &[("events", "sI"), ("dead_letters", "I"), ("projects", "s")]),
-    ("mesher_issue", &[("events", "S")]),
+    ("mesher_writer", &[("events", "sI"), ("issues", "SIu"), ("dead_letters", "I"), ("projects", "s")]),
+    ("mesher_issue", &[("events", "S"), ("issues", "S")]),
 ];
 
 /// Which roles may call which of the functions that have the rights of the schema's owner.
-const CALLABLE: [(&str, &[&str]); 3] = [
+const CALLABLE: [(&str, &[&str]); 4] = [
     ("session_access", &["mesher_org", "mesher_project", "mesher_user", "mesher_writer", "mesher_issue"]),
     ("resolve_api_key", &["mesher_project", "mesher_writer"]),
     ("ensure_event_partitions", &["mesher_writer"]),
+    ("delete_expired_events", &["mesher_writer"]),
 ];
 
 /// What every role reads: the schema's version.

@@ -18,6 +18,8 @@ use crate::{
     project::{ApiKey, NewProject, Project, ProjectChange},
 };
 
+/// How many issues of a deleted project one statement deletes, with what events they have left.
+const ISSUES_AT_A_TIME: i64 = 500;
 /// About how many events of a deleted project one statement deletes: well under a second of work.
 const EVENTS_AT_A_TIME: i64 = 10_000;
 
@@ -117,8 +119,8 @@ impl Store {
     }
 
     /// Deletes a project with all that belongs to it: revokes its keys at `now`, so that no more events come; deletes its
-    /// events, so many at a time that nobody waits long for what is locked, and as many as it can in `time`; and then the
-    /// project with what is left, which are few.
+    /// events and issues, so many at a time that nobody waits long for what is locked, and as many as it can in `time`; and
+    /// then the project with what is left, which are few.
     ///
     /// Without the last step it is [`ProjectError::DeletionUnfinished`]: the next call goes on. Every call deletes some.
     #[instrument(name = "db.project.delete", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
@@ -135,7 +137,7 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(DatabaseError::from)?;
-        while self.delete_oldest_events(id).await? {
+        while self.delete_oldest_events(id).await? || self.delete_some_issues(id).await? {
             if started.elapsed() >= time {
                 return Err(ProjectError::DeletionUnfinished(id));
             }
@@ -170,6 +172,19 @@ impl Store {
             .await
             .map_err(DatabaseError::from)?;
         Ok(true)
+    }
+
+    /// Deletes some of a project's issues; whether there were any.
+    async fn delete_some_issues(&self, project: ProjectId) -> Result<bool, ProjectError> {
+        let done = sqlx::query(
+            "DELETE FROM issues WHERE id = ANY (ARRAY(SELECT id FROM issues WHERE project_id = $1 LIMIT $2))",
+        )
+        .bind(project)
+        .bind(ISSUES_AT_A_TIME)
+        .execute(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Adds an API key, of which only the hash is kept.

@@ -138,16 +138,22 @@ async fn a_project_with_many_events_is_deleted_by_and_by_and_nothing_of_it_is_le
     let (key, neighbour) = (suite.key().await, suite.key().await);
     let pool = suite.database.pool();
     for (key, count) in [(&key, 25_000), (&neighbour, 10)] {
+        let issues = "INSERT INTO issues
+            (id, project_id, fingerprint, title, level, event_count, first_seen_at, last_seen_at)
+            SELECT gen_random_uuid(), $1::uuid, decode(lpad(n::text, 34, '0'), 'hex'), 'm', 'error', 10, now(), now()
+            FROM generate_series(0, 1199) n";
         // Today's and yesterday's.
         let insert = "INSERT INTO events
-            (project_id, event_id, received_at, occurred_at, level, message, tags, payload)
-            SELECT $1::uuid, gen_random_uuid(), now() - n % 2 * interval '1 day' - n * interval '1 microsecond', now(),
-                'error', 'm', '{}', ''
-            FROM generate_series(1, $2) n";
+            (project_id, event_id, issue_id, fingerprint, received_at, occurred_at, level, message, tags, payload)
+            SELECT project_id, gen_random_uuid(), id, fingerprint,
+                now() - n % 2 * interval '1 day' - n * interval '1 microsecond', now(), 'error', 'm', '{}', ''
+            FROM generate_series(1, $2) n
+            JOIN issues ON project_id = $1::uuid AND fingerprint = decode(lpad((n % 1200)::text, 34, '0'), 'hex')";
         sqlx::query("SELECT ensure_event_partitions(current_date - 2, current_date)")
             .execute(pool)
             .await
             .unwrap();
+        sqlx::query(issues).bind(&key.project.id).execute(pool).await.unwrap();
         sqlx::query(insert).bind(&key.project.id).bind(count).execute(pool).await.unwrap();
         let letter = "INSERT INTO dead_letters (project_id, event_id, received_at, sqlstate, reason, payload)
             VALUES ($1::uuid, gen_random_uuid(), now(), '23514', 'r', '')";
@@ -175,7 +181,8 @@ async fn a_project_with_many_events_is_deleted_by_and_by_and_nothing_of_it_is_le
 
     let delete = DeleteProjectRequest { project_id: key.project.id.clone() };
     suite.projects().delete_project(signed(&key.project.org.owner, delete)).await.unwrap();
-    for (table, of_the_neighbour) in [("events", 10), ("dead_letters", 1), ("api_keys", 1)] {
+    for (table, of_the_neighbour) in [("events", 10), ("issues", 1200), ("dead_letters", 1), ("api_keys", 1)]
+    {
         assert_eq!(
             (count(table, &key).await, count(table, &neighbour).await),
             (0, of_the_neighbour),

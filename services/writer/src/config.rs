@@ -1,6 +1,11 @@
 //! The service's settings.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, ValueEnum};
 use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration};
@@ -64,6 +69,9 @@ pub struct WriterArgs {
     /// disk the oldest are dropped.
     #[arg(long, env = "MESHER_BUFFER_EVENTS", default_value = "500")]
     pub buffer_events: NonZeroUsize,
+    /// How many days events are kept at the least. A day after that they are deleted, and issues without an event since.
+    #[arg(long, env = "MESHER_RETENTION_DAYS", default_value = "90")]
+    pub retention_days: NonZeroU16,
     /// How long what the database said of an API key is remembered: so long does a revoked one go on working.
     #[arg(long, env = "MESHER_API_KEY_CACHE", default_value = "5s", value_parser = api_key_cache)]
     pub api_key_cache: Duration,

@@ -6,7 +6,10 @@ use mesher_common::{
     level::Level,
 };
 
-use crate::log::Record;
+use crate::{admission::Fingerprint, log::Record};
+
+/// The most characters of a title.
+const MAX_TITLE: usize = 200;
 
 /// An admitted event.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +22,8 @@ pub struct Event {
     pub project_id: ProjectId,
     /// When the writer took it in; together with the id, what tells a retry from a new event.
     pub received_at: DateTime<Utc>,
+    /// What tells which issue it belongs to.
+    pub fingerprint: Fingerprint,
     /// What is read of its payload.
     pub fields: Fields,
     /// The whole payload as received, compressed.
@@ -33,8 +38,22 @@ impl Event {
             id: self.id,
             received_at: self.received_at.timestamp_micros(),
             id_given: self.id_given,
+            fingerprint: self.fingerprint,
             payload: &self.payload,
         }
+    }
+
+    /// What its issue is called after it: what was thrown, or else its message; the first line.
+    pub fn title(&self) -> String {
+        let Fields { exception_type, exception_value, message, .. } = &self.fields;
+        let title = match (first_line(exception_type.as_deref()), first_line(exception_value.as_deref())) {
+            ("", "") => first_line(message.as_deref()).to_owned(),
+            (kind, "") => kind.to_owned(),
+            ("", value) => value.to_owned(),
+            (kind, value) => format!("{kind}: {value}"),
+        };
+        let title: String = title.chars().take(MAX_TITLE).collect();
+        if title.is_empty() { "(no message)".to_owned() } else { title }
     }
 
     /// About how many bytes it takes in memory and in the database.
@@ -55,6 +74,10 @@ impl Event {
             + fields.tags.len()
             + texts.into_iter().flatten().map(String::len).sum::<usize>()
     }
+}
+
+fn first_line(text: Option<&str>) -> &str {
+    text.and_then(|text| text.trim().lines().next()).unwrap_or_default()
 }
 
 /// What is read of an event's payload, because events are filtered, grouped or listed by it. No text holds a NUL,

@@ -49,6 +49,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
         .await
         .context("the partitions of the next days cannot be made")?;
     let partitions = store.partitions().clone();
+    let retention = store.retention(config.writer.retention_days);
     let metrics = Metrics::new(server.registry());
     let settings = (&config.writer).into();
     let logs = match config.writer.durability {
@@ -59,6 +60,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     for shard in shards {
         server = server.background(|_| shard.run());
     }
+    let times = clock.clone();
     let access = Access::new(pool.clone()).caching_api_keys(config.writer.api_key_cache);
     let service = Service::new(
         access,
@@ -77,6 +79,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
             async move { health.check() }
         })
         .background(|stop| partitions.keep_ahead(clock, stop))
+        .background(|stop| retention.keep(times, stop))
         // No call is left that could bring more: the shards store what they have, and end.
         .drain(async move {
             engine.close();

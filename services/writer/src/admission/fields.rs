@@ -12,7 +12,7 @@ type Object = Map<String, Value>;
 
 /// The most characters of a message or an exception's value in their columns: plenty for a list, of which a page of a
 /// thousand events must stay well below the 16 MiB that the gateway takes. The payload keeps all.
-const MAX_TEXT: usize = 2000;
+pub(super) const MAX_TEXT: usize = 2000;
 /// The most bytes of the JSON text of `user` in its column, for the same reason; the payload keeps all.
 const MAX_USER_BYTES: usize = 8 * 1024;
 /// What the column keeps of a larger `user`, each cut to [`MAX_SHORT`] characters, where it is a text, number or boolean.
@@ -32,12 +32,11 @@ pub(super) fn event_id(event: &Object) -> Result<Option<EventId>, Violation> {
     }
 }
 
-/// Everything that is read of the payload.
-pub(super) fn read(event: &Object, now: DateTime<Utc>) -> Result<Fields, Violation> {
+/// Everything that is read of the payload, which has these `exceptions`.
+pub(super) fn read(event: &Object, exceptions: &[&Object], now: DateTime<Utc>) -> Result<Fields, Violation> {
     let message = message(event)?;
-    let exception = exception(event)?;
     let says_something = message.is_some()
-        || exception.is_some()
+        || !exceptions.is_empty()
         || present(event, "stacktrace").is_some()
         || present(event, "threads").is_some();
     if !says_something {
@@ -46,15 +45,18 @@ pub(super) fn read(event: &Object, now: DateTime<Utc>) -> Result<Fields, Violati
             "is missing, and so are logentry, exception, stacktrace and threads: the event says nothing",
         ));
     }
-    let exception = exception.unwrap_or_default();
+    // The last of a chain is the one that was thrown.
+    let thrown = |member: &str, limit| {
+        exceptions.last().and_then(|thrown| thrown.get(member)).and_then(|value| scalar(value, limit))
+    };
     let sdk = object(event, "sdk")?;
     let part = |name: &str| sdk.and_then(|sdk| sdk.get(name)).and_then(|value| scalar(value, MAX_SHORT));
     Ok(Fields {
         occurred_at: timestamp(event, now)?,
         level: level(event)?,
         message,
-        exception_type: exception.kind,
-        exception_value: exception.value,
+        exception_type: thrown("type", MAX_SHORT),
+        exception_value: thrown("value", MAX_TEXT),
         release: short(event, "release")?,
         environment: short(event, "environment")?,
         sdk_name: part("name"),
@@ -89,7 +91,7 @@ fn short(event: &Object, field: &str) -> Result<Option<String>, Violation> {
 }
 
 /// `message`, a string or an object as `logentry` is; or `logentry`, of which the formatted text is preferred.
-fn message(event: &Object) -> Result<Option<String>, Violation> {
+pub(super) fn message(event: &Object) -> Result<Option<String>, Violation> {
     for field in ["logentry", "message"] {
         let found = match present(event, field) {
             None => None,
@@ -106,31 +108,19 @@ fn message(event: &Object) -> Result<Option<String>, Violation> {
     Ok(None)
 }
 
-#[derive(Debug, Default)]
-struct Exception {
-    kind: Option<String>,
-    value: Option<String>,
-}
-
-/// `exception`: `{"values": […]}`, a bare list, or a single one. The last of a list is the one that was thrown.
-fn exception(event: &Object) -> Result<Option<Exception>, Violation> {
-    let Some(found) = present(event, "exception") else {
-        return Ok(None);
-    };
-    let thrown = match found {
-        Value::Array(values) => values.iter().rfind(|value| value.is_object()),
-        Value::Object(one) => match one.get("values") {
-            None => Some(found),
-            Some(Value::Array(values)) => values.iter().rfind(|value| value.is_object()),
-            Some(Value::Null) => None,
-            Some(other) => return Err(unexpected("exception.values", "an array", other)),
+/// `exception`: `{"values": […]}`, a bare list, or a single one. A list is a chain, whose last is the one that was thrown.
+pub(super) fn exceptions(event: &Object) -> Result<Vec<&Object>, Violation> {
+    match present(event, "exception") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(values)) => Ok(values.iter().filter_map(Value::as_object).collect()),
+        Some(Value::Object(one)) => match one.get("values") {
+            None => Ok(vec![one]),
+            Some(Value::Array(values)) => Ok(values.iter().filter_map(Value::as_object).collect()),
+            Some(Value::Null) => Ok(Vec::new()),
+            Some(other) => Err(unexpected("exception.values", "an array", other)),
         },
-        other => return Err(unexpected("exception", "an object or an array", other)),
-    };
-    Ok(thrown.map(|thrown| {
-        let part = |name: &str, limit| thrown.get(name).and_then(|value| scalar(value, limit));
-        Exception { kind: part("type", MAX_SHORT), value: part("value", MAX_TEXT) }
-    }))
+        Some(other) => Err(unexpected("exception", "an object or an array", other)),
+    }
 }
 
 /// `level`, in any case, by the names that SDKs and loggers use for the five levels.

@@ -3,6 +3,7 @@
 
 mod depth;
 mod fields;
+mod grouping;
 mod shape;
 mod struct_json;
 mod surrogates;
@@ -18,6 +19,7 @@ use mesher_common::{
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
+pub use self::grouping::{Fingerprint, VERSION as FINGERPRINT_VERSION};
 use crate::{event::Event, log::Record};
 
 /// Why an event is refused.
@@ -74,12 +76,14 @@ fn admit_json(
         Err(error) => return Err(Violation::new(field, format!("cannot be read as JSON: {error}")).into()),
     };
     let given = fields::event_id(&event)?;
-    let fields = fields::read(&event, now)?;
+    let exceptions = fields::exceptions(&event)?;
+    let fields = fields::read(&event, &exceptions, now)?;
     Ok(Event {
         id: given.unwrap_or_else(EventId::new),
         id_given: given.is_some(),
         project_id: project,
         received_at: now,
+        fingerprint: grouping::fingerprint(&event, &exceptions, fields.message.as_deref()),
         fields,
         payload: payload::compress(json).map_err(AdmissionError::Compression)?,
     })
@@ -89,7 +93,9 @@ fn admit_json(
 pub fn restore(record: Record) -> io::Result<Event> {
     let damaged = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
     let json = payload::decompress(&record.payload)?;
-    let fields: Map<String, Value> = serde_json::from_slice(&json)?;
+    let event: Map<String, Value> = serde_json::from_slice(&json)?;
+    let invalid = |violation: Violation| damaged(&violation.to_string());
+    let exceptions = fields::exceptions(&event).map_err(invalid)?;
     let received_at = DateTime::from_timestamp_micros(record.received_at)
         .ok_or_else(|| damaged("the time of a record is out of range"))?;
     Ok(Event {
@@ -97,7 +103,8 @@ pub fn restore(record: Record) -> io::Result<Event> {
         id_given: record.id_given,
         project_id: record.project,
         received_at,
-        fields: fields::read(&fields, received_at).map_err(|violation| damaged(&violation.to_string()))?,
+        fingerprint: record.fingerprint,
+        fields: fields::read(&event, &exceptions, received_at).map_err(invalid)?,
         payload: record.payload,
     })
 }

@@ -4,11 +4,12 @@
 //! u32  mark        "MREC": where a reader that lost its way looks for the next record
 //! u32  length      of the body, in bytes
 //! u32  checksum    CRC32C of length and body
-//!      body        project id (16), event id (16), received_at in µs since 1970 (i64), flags (u8), payload
+//!      body        project id (16), event id (16), received_at in µs since 1970 (i64), flags (u8), fingerprint (17),
+//!                  payload
 //! ```
 //!
 //! Numbers are little-endian. The payload is the event's JSON, compressed already: everything else about the event is read
-//! from it again.
+//! from it again. The fingerprint is not made again, because the rules that made it may have changed since.
 
 use mesher_common::{
     id::{EventId, ProjectId},
@@ -16,12 +17,14 @@ use mesher_common::{
 };
 use uuid::Uuid;
 
+use crate::admission::Fingerprint;
+
 /// How a record begins.
 pub(super) const MARK: [u8; 4] = *b"MREC";
 /// Mark, length and checksum.
 const FRAME: usize = 12;
 /// What the body has before the payload.
-const HEAD: usize = 41;
+const HEAD: usize = 41 + Fingerprint::LENGTH;
 /// More than the payload of the largest event, should it not compress at all.
 const MAX_BODY: usize = HEAD + MAX_EVENT_BYTES + MAX_EVENT_BYTES / 8;
 
@@ -55,6 +58,8 @@ pub struct Record<P = Vec<u8>> {
     pub received_at: i64,
     /// Whether its sender gave its id.
     pub id_given: bool,
+    /// What tells which issue it belongs to.
+    pub fingerprint: Fingerprint,
     /// The event's JSON, compressed.
     pub payload: P,
 }
@@ -78,6 +83,7 @@ impl<P: AsRef<[u8]>> Record<P> {
         out.extend(self.id.0.as_bytes());
         out.extend(self.received_at.to_le_bytes());
         out.push(if self.id_given { ID_GIVEN } else { 0 });
+        out.extend(self.fingerprint.as_bytes());
         out.extend(payload);
         let checksum = checksum(length, &out[body_at..]);
         out[checksum_at..body_at].copy_from_slice(&checksum.to_le_bytes());
@@ -92,12 +98,14 @@ impl Record {
         let (project, rest) = body.split_first_chunk::<16>().ok_or(cut_off)?;
         let (id, rest) = rest.split_first_chunk::<16>().ok_or(cut_off)?;
         let (received_at, rest) = rest.split_first_chunk::<8>().ok_or(cut_off)?;
-        let (flags, payload) = rest.split_first().ok_or(cut_off)?;
+        let (flags, rest) = rest.split_first().ok_or(cut_off)?;
+        let (fingerprint, payload) = rest.split_first_chunk().ok_or(cut_off)?;
         Ok(Self {
             project: ProjectId(Uuid::from_bytes(*project)),
             id: EventId(Uuid::from_bytes(*id)),
             received_at: i64::from_le_bytes(*received_at),
             id_given: flags & ID_GIVEN != 0,
+            fingerprint: Fingerprint::from_bytes(*fingerprint),
             payload: payload.to_vec(),
         })
     }
@@ -133,6 +141,7 @@ mod tests {
             id: EventId::new(),
             received_at: -1,
             id_given: true,
+            fingerprint: Fingerprint::from_bytes([9; 17]),
             payload: payload.to_vec(),
         }
     }

@@ -10,6 +10,7 @@ use super::{
     simulated::{Choices, Simulated},
     *,
 };
+use crate::admission::Fingerprint;
 
 const SEGMENT: u32 = 600;
 
@@ -19,6 +20,7 @@ fn record(number: u64) -> Record {
         id: EventId(uuid::Uuid::from_u128(number.into())),
         received_at: i64::try_from(number).unwrap(),
         id_given: number.is_multiple_of(2),
+        fingerprint: Fingerprint::from_bytes([1; 17]),
         // Now and then with what looks like the beginning of a record in it.
         payload: if number.is_multiple_of(3) { b"MREC\x30\0\0\0".repeat(3) } else { vec![7; 40] },
     }

@@ -3,14 +3,16 @@
 use bytes::{BufMut as _, BytesMut};
 use chrono::{DateTime, Utc};
 
+use mesher_common::id::IssueId;
+
 use crate::event::Event;
 
 /// The statement that takes what [`encode`] makes.
-pub(super) const STATEMENT: &str = r#"COPY events (project_id, event_id, received_at, occurred_at, level, message,
-    exception_type, exception_value, release, environment, sdk_name, sdk_version, tags, "user", payload)
+pub(super) const STATEMENT: &str = r#"COPY events (project_id, event_id, issue_id, fingerprint, received_at, occurred_at, level,
+    message, exception_type, exception_value, release, environment, sdk_name, sdk_version, tags, "user", payload)
     FROM STDIN WITH (FORMAT binary)"#;
 
-const COLUMNS: i16 = 15;
+const COLUMNS: i16 = 17;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// No flags, and a header extension of no bytes.
 const HEADER: [u8; 8] = [0; 8];
@@ -20,23 +22,25 @@ const JSONB_VERSION: u8 = 1;
 /// PostgreSQL's epoch, 2000-01-01, in microseconds since 1970.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// The whole of the data for [`STATEMENT`].
-pub(super) fn encode<'a>(events: impl Iterator<Item = &'a Event>) -> BytesMut {
+/// The whole of the data for [`STATEMENT`]: events, each with its issue.
+pub(super) fn encode<'a>(events: impl Iterator<Item = (&'a Event, IssueId)>) -> BytesMut {
     let mut out = BytesMut::new();
     out.put_slice(SIGNATURE);
     out.put_slice(&HEADER);
-    for event in events {
-        row(&mut out, event);
+    for (event, issue) in events {
+        row(&mut out, event, issue);
     }
     out.put_i16(TRAILER);
     out
 }
 
-fn row(out: &mut BytesMut, event: &Event) {
+fn row(out: &mut BytesMut, event: &Event, issue: IssueId) {
     let fields = &event.fields;
     out.put_i16(COLUMNS);
     field(out, event.project_id.0.as_bytes());
     field(out, event.id.0.as_bytes());
+    field(out, issue.0.as_bytes());
+    field(out, event.fingerprint.as_bytes());
     time(out, event.received_at);
     time(out, fields.occurred_at);
     field(out, fields.level.label().as_bytes());

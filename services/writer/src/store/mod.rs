@@ -1,10 +1,13 @@
 //! PostgreSQL: the [`Sink`] of the engine. All the SQL of the service.
 
 mod copy;
+mod issues;
 mod partitions;
+mod retention;
 
 use std::{
     collections::{HashMap, HashSet},
+    num::NonZeroU16,
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::instrument;
 use uuid::Uuid;
 
-pub use self::partitions::Partitions;
+pub use self::{partitions::Partitions, retention::Retention};
 use crate::{
     engine::sink::{Outcome, Sink, SinkError},
     event::Event,
@@ -51,12 +54,17 @@ impl Store {
         Self { partitions: Partitions::new(pool.clone()), pool }
     }
 
+    /// What is deleted for its age, when events are kept for so many days.
+    pub fn retention(&self, days: NonZeroU16) -> Retention {
+        Retention::new(self.pool.clone(), days)
+    }
+
     /// The partitions of the events.
     pub fn partitions(&self) -> &Partitions {
         &self.partitions
     }
 
-    /// One transaction: what is not in the table yet, and is not `gone`, is copied into it. Only `suspects` are looked
+    /// One transaction: what is not in the table yet, and is not `gone`, is counted in its issue and copied into the table. Only `suspects` are looked
     /// for in the table.
     #[instrument(
         name = "db.events.copy", skip_all,
@@ -83,11 +91,16 @@ impl Store {
                 None => (Outcome::Stored, true),
             })
             .collect();
-        let rows = batch.iter().zip(&outcomes).filter(|(_, (_, copied))| *copied).map(|(event, _)| event);
-        let rows = copy::encode(rows);
-        let mut copy = transaction.copy_in_raw(copy::STATEMENT).await?;
-        copy.send(rows).await?;
-        copy.finish().await?;
+        let new = || batch.iter().zip(&outcomes).filter(|(_, (_, copied))| *copied).map(|(event, _)| event);
+        if new().next().is_some() {
+            let issues = issues::count(&mut transaction, new()).await?;
+            // Each event has counted in an issue.
+            let issue_of = |event: &Event| issues.get(&(event.project_id, event.fingerprint)).copied();
+            let rows = copy::encode(new().filter_map(|event| Some((event, issue_of(event)?))));
+            let mut copy = transaction.copy_in_raw(copy::STATEMENT).await?;
+            copy.send(rows).await?;
+            copy.finish().await?;
+        }
         transaction.commit().await?;
         Ok(outcomes.into_iter().map(|(outcome, _)| outcome).collect())
     }
@@ -197,7 +210,7 @@ impl Sink for Store {
             };
             let sqlstate = error.sqlstate().unwrap_or_default();
             match (sqlstate.as_str(), error.constraint()) {
-                (_, Some("events_project_id_fkey")) => {
+                (_, Some("issues_project_id_fkey" | "events_issue_fkey")) => {
                     gone = self.deleted_projects(batch).await.map_err(SinkError::Unavailable)?;
                 }
                 (UNIQUE_VIOLATION, _) => suspects = Suspects::All,

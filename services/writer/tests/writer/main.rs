@@ -4,6 +4,8 @@
 
 mod accounting;
 mod disk;
+mod issues;
 mod outage;
+mod retention;
 mod storing;
 mod support;

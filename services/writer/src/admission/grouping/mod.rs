@@ -1,0 +1,118 @@
+//! Grouping: events with the same [`Fingerprint`] in a project are one issue.
+//!
+//! What makes the fingerprint, the first of these that the event has:
+//! 1. the list `fingerprint` that its SDK or application gave, in which `{{ default }}` stands for what follows,
+//! 2. of each exception of the chain its type, and the module (or else the file) and function of its in-app frames,
+//! 3. of each exception of the chain its type and value,
+//! 4. the message, or rather the template that it was made from,
+//! 5. the in-app frames of its own stack trace, or of the thread that crashed.
+//!
+//! Line numbers never count: they change with every release. Nor do the parts of a text that differ from event to event, which
+//! [`variable`] takes out. A change of any of these rules needs a new [`VERSION`]: without one, an issue would go on under
+//! rules that its older events were not grouped by.
+
+mod fingerprint;
+mod stack;
+mod variable;
+
+use serde_json::{Map, Value};
+
+pub use self::fingerprint::{Fingerprint, VERSION};
+use self::{fingerprint::Digest, stack::Stack};
+
+type Object = Map<String, Value>;
+
+/// The fingerprint of an event with these `exceptions` and this `message`.
+pub(super) fn fingerprint(event: &Object, exceptions: &[&Object], message: Option<&str>) -> Fingerprint {
+    let mut digest = Digest::new();
+    let by_default = |digest: &mut Digest| default(digest, event, exceptions, message);
+    match event.get("fingerprint") {
+        Some(Value::Array(parts)) if !parts.is_empty() => {
+            // Alone it is what an event without a list has.
+            if let [part] = parts.as_slice()
+                && is_default(part)
+            {
+                by_default(&mut digest);
+            } else {
+                digest.add("given");
+                for part in parts {
+                    if is_default(part) {
+                        by_default(&mut digest);
+                    } else {
+                        digest.add("part");
+                        match part {
+                            Value::String(text) => digest.add(text),
+                            other => digest.add(&other.to_string()),
+                        }
+                    }
+                }
+            }
+        }
+        _ => by_default(&mut digest),
+    }
+    digest.finish()
+}
+
+/// Whether a part of the list stands for what the event would have without a list.
+fn is_default(part: &Value) -> bool {
+    let Value::String(text) = part else { return false };
+    let inner = text.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}"));
+    inner.is_some_and(|name| name.trim() == "default")
+}
+
+fn default(digest: &mut Digest, event: &Object, exceptions: &[&Object], message: Option<&str>) {
+    let stacks: Vec<Stack<'_>> = exceptions.iter().map(|exception| Stack::of(exception)).collect();
+    if stack::have_frames(&stacks) {
+        let says_in_app = stack::say_in_app(&stacks);
+        for (exception, stack) in exceptions.iter().zip(&stacks) {
+            digest.add("exception");
+            digest.add(&variable::of_symbol(text(exception, "type")));
+            stack.add_to(digest, says_in_app);
+        }
+        return;
+    }
+    let says = |exception: &&&Object| {
+        !text(exception, "type").is_empty() || exception.get("value").is_some_and(|value| !value.is_null())
+    };
+    if exceptions.iter().any(|exception| says(&exception)) {
+        for exception in exceptions {
+            digest.add("value");
+            digest.add(&variable::of_symbol(text(exception, "type")));
+            digest.add(&variable::of_text(&value_of(exception)));
+        }
+        return;
+    }
+    if let Some(message) = template(event).or(message) {
+        digest.add("message");
+        digest.add(&variable::of_text(message));
+        return;
+    }
+    let stack = stack::of_event(event);
+    digest.add("stack");
+    let says_in_app = stack::say_in_app(std::slice::from_ref(&stack));
+    stack.add_to(digest, says_in_app);
+}
+
+/// The text of a member, or none.
+fn text<'a>(object: &'a Object, member: &str) -> &'a str {
+    object.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// An exception's value, cut to what is more than enough to tell it by.
+fn value_of(exception: &Object) -> String {
+    exception
+        .get("value")
+        .and_then(|value| super::shape::scalar(value, super::fields::MAX_TEXT))
+        .unwrap_or_default()
+}
+
+/// What a message was made from, such as `user %s not found`.
+fn template(event: &Object) -> Option<&str> {
+    ["logentry", "message"]
+        .iter()
+        .find_map(|member| event.get(*member)?.as_object()?.get("message")?.as_str())
+        .filter(|template| !template.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,14 @@
 //! Who may call: the one place where credentials are read and roles are compared. What each RPC needs comes from
 //! its `mesher.access.v1.access` option; a handler gets at its request only through the check for it.
 
-use std::{future::Future, sync::Arc, time::Duration};
-
 use mesher_proto::access::{ForAnyone, ForApiKey, ForRole, ForSession, Role};
-use moka::future::Cache;
 use sqlx::PgPool;
 use tonic::{Request, Status, metadata::MetadataMap};
 use tracing::instrument;
 use uuid::Uuid;
 
 use crate::{
+    api_keys::{ApiKeys, Lookup as _, ResolveError},
     db::DatabaseError,
     id::{OrgId, ProjectId, UserId},
     secret::{Secret, SecretHash},
@@ -19,9 +17,6 @@ use crate::{
 
 /// The metadata key of an API key.
 pub const API_KEY_HEADER: &str = "x-mesher-key";
-
-/// The most API keys whose answers are remembered.
-const KEY_CACHE_ENTRIES: u64 = 100_000;
 
 /// Why a call is refused before its service sees it.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +47,9 @@ pub enum AccessError {
     /// It could not be found out.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// It could not be found out, by a query that several calls waited for.
+    /// It could not be found out whether the API key is valid.
     #[error(transparent)]
-    SharedQuery(Arc<DatabaseError>),
+    Resolve(#[from] ResolveError),
 }
 
 impl From<AccessError> for Status {
@@ -67,7 +62,8 @@ impl From<AccessError> for Status {
             AccessError::NotFound { kind, id } => status::not_found(kind, &id.to_string()),
             AccessError::RoleInsufficient(required) => status::role_insufficient(required),
             AccessError::Database(error) => (&error).into(),
-            AccessError::SharedQuery(error) => error.as_ref().into(),
+            AccessError::Resolve(ResolveError::Database(error)) => error.as_ref().into(),
+            AccessError::Resolve(error @ ResolveError::TimedOut) => status::database_unavailable(&error),
         }
     }
 }
@@ -96,7 +92,7 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct Access {
     pool: PgPool,
-    keys: Option<Cache<SecretHash, Option<ProjectId>>>,
+    keys: Option<ApiKeys>,
 }
 
 impl Access {
@@ -105,11 +101,10 @@ impl Access {
         Self { pool, keys: None }
     }
 
-    /// Remembers for `ttl` what the database said of an API key, unknown ones included, so that the writer need
-    /// not ask for each event: a key works for up to `ttl` after it was revoked.
+    /// Asks `keys` about API keys.
     #[must_use]
-    pub fn caching_api_keys(mut self, ttl: Duration) -> Self {
-        self.keys = Some(Cache::builder().max_capacity(KEY_CACHE_ENTRIES).time_to_live(ttl).build());
+    pub fn with_api_keys(mut self, keys: ApiKeys) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -154,8 +149,8 @@ impl Access {
         let key = text.to_str().ok().and_then(Secret::parse_api_key).ok_or(AccessError::ApiKeyInvalid)?;
         let hash = key.sha256();
         let project = match &self.keys {
-            None => self.resolve(hash).await?,
-            Some(cache) => cached(cache, hash, self.resolve(hash)).await?,
+            None => self.pool.look_up(&[hash]).await?.remove(&hash),
+            Some(keys) => keys.project(hash).await?,
         };
         project.ok_or(AccessError::ApiKeyInvalid)
     }
@@ -178,26 +173,6 @@ impl Access {
         let (user_id, org_id, role) = row.ok_or(AccessError::SessionInvalid)?;
         Ok((user_id, org_id.zip(role.map(Role::from))))
     }
-
-    /// The project of a valid key; `None` if the key is unknown or revoked.
-    #[instrument(name = "db.resolve_api_key", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    async fn resolve(&self, key: SecretHash) -> Result<Option<ProjectId>, DatabaseError> {
-        let row: Option<(ProjectId, bool)> =
-            sqlx::query_as("SELECT project_id, revoked FROM resolve_api_key($1)")
-                .bind(key.as_bytes())
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(row.and_then(|(project, revoked)| (!revoked).then_some(project)))
-    }
-}
-
-/// What the cache has, or what `look_up` finds: once, however many calls wait for it.
-async fn cached(
-    cache: &Cache<SecretHash, Option<ProjectId>>,
-    key: SecretHash,
-    look_up: impl Future<Output = Result<Option<ProjectId>, DatabaseError>>,
-) -> Result<Option<ProjectId>, AccessError> {
-    cache.try_get_with(key, look_up).await.map_err(AccessError::SharedQuery)
 }
 
 /// The token in `authorization: Bearer TOKEN`; the scheme's case does not matter (RFC 9110).

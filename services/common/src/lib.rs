@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod api_keys;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;

@@ -65,7 +65,7 @@ impl fmt::Debug for Secret {
 
 /// The SHA-256 of a secret. It is looked up by equality in an index: what the time of that could tell is a hash,
 /// which says nothing about the secret.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {

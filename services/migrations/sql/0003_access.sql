@@ -20,17 +20,18 @@ COMMENT ON FUNCTION session_access IS
     'The user of a valid session, and the role in the organization that the resource belongs to (null for none). '
     'No row when the session is not valid.';
 
-CREATE FUNCTION resolve_api_key(key_sha256 bytea)
-RETURNS TABLE (project_id uuid, revoked boolean)
+CREATE FUNCTION resolve_api_keys(key_sha256s bytea[])
+RETURNS TABLE ("position" integer, project_id uuid, revoked boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
-    SELECT k.project_id, k.revoked_at IS NOT NULL
-    FROM api_keys k
-    WHERE k.key_sha256 = resolve_api_key.key_sha256
+    SELECT asked.n::integer, k.project_id, k.revoked_at IS NOT NULL
+    FROM unnest(key_sha256s) WITH ORDINALITY AS asked (key_sha256, n)
+    JOIN api_keys k ON k.key_sha256 = asked.key_sha256
 $$;
-COMMENT ON FUNCTION resolve_api_key IS 'The project that an API key belongs to. No row when there is no such key.';
+COMMENT ON FUNCTION resolve_api_keys IS
+    'The projects that API keys belong to, with their places in the array. No row for a key that there is not.';
 
-REVOKE ALL ON FUNCTION session_access, resolve_api_key FROM PUBLIC;
+REVOKE ALL ON FUNCTION session_access, resolve_api_keys FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION session_access
     TO mesher_org, mesher_project, mesher_user, mesher_writer, mesher_issue;
-GRANT EXECUTE ON FUNCTION resolve_api_key TO mesher_project, mesher_writer;
+GRANT EXECUTE ON FUNCTION resolve_api_keys TO mesher_project, mesher_writer;

@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &[(&str, &str)]); 5] = [
 /// Which roles may call which of the functions that have the rights of the schema's owner.
 const CALLABLE: [(&str, &[&str]); 4] = [
     ("session_access", &["mesher_org", "mesher_project", "mesher_user", "mesher_writer", "mesher_issue"]),
-    ("resolve_api_key", &["mesher_project", "mesher_writer"]),
+    ("resolve_api_keys", &["mesher_project", "mesher_writer"]),
     ("ensure_event_partitions", &["mesher_writer"]),
     ("delete_expired_events", &["mesher_writer"]),
 ];

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mesher_common::{
-    access::Access, clock::Clock, config::default_data_dir, db, handle::Handle, server::ServerBuilder,
+    access::Access, api_keys::ApiKeys, clock::Clock, config::default_data_dir, db, handle::Handle,
+    server::ServerBuilder,
 };
 use mesher_proto::mesher::writer::v1::writer_service_server::WriterServiceServer;
 
@@ -61,7 +62,8 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
         server = server.background(|_| shard.run());
     }
     let times = clock.clone();
-    let access = Access::new(pool.clone()).caching_api_keys(config.writer.api_key_cache);
+    let (keys, resolver) = ApiKeys::new(pool.clone(), config.writer.api_key_cache);
+    let access = Access::new(pool.clone()).with_api_keys(keys);
     let service = Service::new(
         access,
         engine.clone(),
@@ -71,15 +73,19 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     );
     let service = WriterServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
     let health = engine.health().clone();
+    // With a log on disk events are taken in while the database is away.
+    if config.writer.durability == Durability::Memory {
+        server = server.needs_database(&pool);
+    }
     server
         .service(service)
-        .needs_database(&pool)
         .check(move || {
             let health = health.clone();
             async move { health.check() }
         })
         .background(|stop| partitions.keep_ahead(clock, stop))
         .background(|stop| retention.keep(times, stop))
+        .background(|stop| resolver.run(stop))
         // No call is left that could bring more: the shards store what they have, and end.
         .drain(async move {
             engine.close();

@@ -1,0 +1,372 @@
+//! What the database says of API keys, remembered for a moment: the writer cannot ask for each event.
+//!
+//! An answer is fresh for the given time, and a revoked key stops working when it is over. Those who miss an answer wait for
+//! the [`Resolver`], which asks for many keys in one query; of a key that stays in use it asks ahead of time, so that nobody
+//! waits. While the database cannot be asked, a key that was valid goes on being valid: nobody can revoke it either, and its
+//! events are kept until the database is back.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::future::Cache;
+use sqlx::PgPool;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::instrument;
+
+use crate::{db::DatabaseError, id::ProjectId, secret::SecretHash};
+
+/// The most keys that are remembered, unknown ones included. Those in use stay when others are tried in masses.
+const MAX_KEYS: u64 = 100_000;
+/// How long a key that is not used is remembered.
+const IDLE: Duration = Duration::from_hours(24);
+/// The most keys in one query.
+const BATCH: usize = 1000;
+/// The most calls that wait for the resolver.
+const QUEUE: usize = 4096;
+/// How long a call waits for an answer, when it has none.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a call waits for an answer, when it has an old one.
+const PATIENCE_WITH_AN_OLD_ANSWER: Duration = Duration::from_secs(1);
+/// How long after a query that failed the next one is made.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Where keys are looked up: the database.
+pub trait Lookup: Send + Sync + 'static {
+    /// The projects of those of the keys that are valid.
+    fn look_up(
+        &self,
+        keys: &[SecretHash],
+    ) -> impl Future<Output = Result<HashMap<SecretHash, ProjectId>, DatabaseError>> + Send;
+}
+
+impl Lookup for PgPool {
+    #[instrument(name = "db.resolve_api_keys", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ProjectId>, DatabaseError> {
+        let rows: Vec<(i32, ProjectId)> =
+            sqlx::query_as("SELECT position, project_id FROM resolve_api_keys($1) WHERE NOT revoked")
+                .bind(keys.iter().map(SecretHash::as_bytes).collect::<Vec<_>>())
+                .fetch_all(self)
+                .await?;
+        let by_key = |(position, project): (i32, ProjectId)| {
+            // PostgreSQL counts from one.
+            let index = usize::try_from(position).ok()?.checked_sub(1)?;
+            Some((*keys.get(index)?, project))
+        };
+        Ok(rows.into_iter().filter_map(by_key).collect())
+    }
+}
+
+/// It could not be found out whether a key is valid.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// The query failed, for all who waited for it.
+    #[error(transparent)]
+    Database(Arc<DatabaseError>),
+    /// There was no answer in time.
+    #[error("it was not found out in time whether the API key is valid")]
+    TimedOut,
+}
+
+/// What was found out about a key.
+#[derive(Clone, Debug)]
+struct Known {
+    /// Its project; `None` if there is no such key, or it is revoked.
+    project: Option<ProjectId>,
+    /// When it was asked for: what is changed after that is not seen.
+    asked_at: Instant,
+    /// Whether it is being asked for again.
+    refreshing: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Request {
+    key: SecretHash,
+    /// Whoever waits for the answer.
+    answer: Option<oneshot::Sender<Result<Option<ProjectId>, ResolveError>>>,
+}
+
+/// The keys that are remembered; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ApiKeys {
+    known: Cache<SecretHash, Known>,
+    requests: mpsc::Sender<Request>,
+    fresh_for: Duration,
+    /// Whether the last query failed.
+    failing: Arc<AtomicBool>,
+}
+
+impl ApiKeys {
+    /// Remembers for `fresh_for` what `lookup` says of a key. The resolver is to be run as a task.
+    pub fn new<L: Lookup>(lookup: L, fresh_for: Duration) -> (Self, Resolver<L>) {
+        let (requests, received) = mpsc::channel(QUEUE);
+        let known = Cache::builder().max_capacity(MAX_KEYS).time_to_idle(IDLE).build();
+        let failing = Arc::<AtomicBool>::default();
+        let resolver = Resolver { lookup, received, known: known.clone(), failing: Arc::clone(&failing) };
+        (Self { known, requests, fresh_for, failing }, resolver)
+    }
+
+    /// The project of a key; `None` if there is no such key, or it is revoked.
+    pub async fn project(&self, key: SecretHash) -> Result<Option<ProjectId>, ResolveError> {
+        let known = self.known.get(&key).await;
+        if let Some(Known { project, asked_at, .. }) = &known {
+            let age = asked_at.elapsed();
+            if age < self.fresh_for {
+                if project.is_some() && age >= self.fresh_for / 2 {
+                    self.ask_ahead(key, known.as_ref());
+                }
+                return Ok(*project);
+            }
+        }
+        let old = known.as_ref().and_then(|known| known.project);
+        let Some(old) = old else { return self.ask(key, PATIENCE).await };
+        if self.failing.load(Ordering::Relaxed) {
+            self.ask_ahead(key, known.as_ref());
+            return Ok(Some(old));
+        }
+        // What cannot be found out stays as it was.
+        Ok(self.ask(key, PATIENCE_WITH_AN_OLD_ANSWER).await.unwrap_or(Some(old)))
+    }
+
+    async fn ask(&self, key: SecretHash, patience: Duration) -> Result<Option<ProjectId>, ResolveError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request { key, answer: Some(answer) };
+        let asked = async {
+            self.requests.send(request).await.map_err(|_| ResolveError::TimedOut)?;
+            answered.await.map_err(|_| ResolveError::TimedOut)?
+        };
+        tokio::time::timeout(patience, asked).await.unwrap_or(Err(ResolveError::TimedOut))
+    }
+
+    /// Has a key asked for without waiting, unless it is being asked for.
+    fn ask_ahead(&self, key: SecretHash, known: Option<&Known>) {
+        let Some(known) = known else { return };
+        if !known.refreshing.swap(true, Ordering::Relaxed)
+            && self.requests.try_send(Request { key, answer: None }).is_err()
+        {
+            known.refreshing.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Asks for the keys of [`ApiKeys`].
+#[derive(Debug)]
+pub struct Resolver<L> {
+    lookup: L,
+    received: mpsc::Receiver<Request>,
+    known: Cache<SecretHash, Known>,
+    failing: Arc<AtomicBool>,
+}
+
+impl<L: Lookup> Resolver<L> {
+    /// Runs until `stop` is cancelled, or nobody can ask any more.
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut requests = Vec::new();
+        loop {
+            let received = self.received.recv_many(&mut requests, BATCH);
+            if stop.run_until_cancelled(received).await.is_none_or(|count| count == 0) {
+                return Ok(());
+            }
+            if stop.run_until_cancelled(self.resolve(std::mem::take(&mut requests))).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn resolve(&self, requests: Vec<Request>) {
+        let mut keys: Vec<SecretHash> = requests.iter().map(|request| request.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let asked_at = Instant::now();
+        let found = self.lookup.look_up(&keys).await.map_err(Arc::new);
+        self.failing.store(found.is_err(), Ordering::Relaxed);
+        match &found {
+            Ok(found) => {
+                for key in &keys {
+                    let project = found.get(key).copied();
+                    let known = Known { project, asked_at, refreshing: Arc::default() };
+                    self.known.insert(*key, known).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, keys = keys.len(), "API keys could not be looked up");
+                for key in &keys {
+                    if let Some(known) = self.known.get(key).await {
+                        known.refreshing.store(false, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+        for Request { key, answer } in requests {
+            if let Some(answer) = answer {
+                let project = found.as_ref().map(|found| found.get(&key).copied());
+                // Whoever asked may have gone away.
+                let _ = answer.send(project.map_err(|error| ResolveError::Database(Arc::clone(error))));
+            }
+        }
+        if found.is_err() {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    const FRESH: Duration = Duration::from_secs(5);
+
+    /// A database that says what it is told to, or is away.
+    #[derive(Clone, Debug, Default)]
+    struct Scripted(Arc<Mutex<State>>);
+
+    #[derive(Debug, Default)]
+    struct State {
+        valid: HashMap<SecretHash, ProjectId>,
+        away: bool,
+        queries: Vec<usize>,
+    }
+
+    impl Scripted {
+        fn set(&self, change: impl FnOnce(&mut State)) {
+            change(&mut self.0.lock().unwrap());
+        }
+
+        fn queries(&self) -> Vec<usize> {
+            std::mem::take(&mut self.0.lock().unwrap().queries)
+        }
+    }
+
+    impl Lookup for Scripted {
+        async fn look_up(
+            &self,
+            keys: &[SecretHash],
+        ) -> Result<HashMap<SecretHash, ProjectId>, DatabaseError> {
+            // So that others can ask meanwhile.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut state = self.0.lock().unwrap();
+            state.queries.push(keys.len());
+            if state.away {
+                return Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut));
+            }
+            Ok(keys.iter().filter_map(|key| Some((*key, *state.valid.get(key)?))).collect())
+        }
+    }
+
+    fn key() -> SecretHash {
+        Secret::new_api_key().unwrap().sha256()
+    }
+
+    fn start(fresh_for: Duration) -> (ApiKeys, Scripted) {
+        let database = Scripted::default();
+        let (keys, resolver) = ApiKeys::new(database.clone(), fresh_for);
+        tokio::spawn(resolver.run(CancellationToken::new()));
+        (keys, database)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_remembered_and_a_revoked_key_stops_working_when_it_is_old() {
+        let (keys, database) = start(FRESH);
+        let (key, project) = (key(), ProjectId::new());
+        assert_eq!(keys.project(key).await.unwrap(), None);
+        database.set(|state| {
+            state.valid.insert(key, project);
+        });
+        assert_eq!(keys.project(key).await.unwrap(), None, "unknown keys are remembered, too");
+        tokio::time::advance(FRESH).await;
+        assert_eq!(keys.project(key).await.unwrap(), Some(project));
+        database.set(|state| state.valid.clear());
+        assert_eq!(keys.project(key).await.unwrap(), Some(project));
+        assert_eq!(database.queries(), [1, 1]);
+        tokio::time::advance(FRESH).await;
+        assert_eq!(keys.project(key).await.unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_in_use_is_asked_for_ahead_and_nobody_waits() {
+        let (keys, database) = start(FRESH);
+        let (key, project) = (key(), ProjectId::new());
+        database.set(|state| {
+            state.valid.insert(key, project);
+        });
+        keys.project(key).await.unwrap();
+        for _ in 0..100 {
+            tokio::time::sleep(FRESH / 10).await;
+            let asked = Instant::now();
+            assert_eq!(keys.project(key).await.unwrap(), Some(project));
+            assert_eq!(asked.elapsed(), Duration::ZERO, "it was there");
+        }
+        let queries = database.queries().len();
+        assert!((10..30).contains(&queries), "{queries}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_keys_are_asked_for_at_once() {
+        let (keys, database) = start(FRESH);
+        let wanted: Vec<SecretHash> = (0..3 * BATCH).map(|_| key()).collect();
+        let asked = wanted.iter().chain(&wanted).map(|key| keys.project(*key));
+        for answer in futures_util::future::join_all(asked).await {
+            assert_eq!(answer.unwrap(), None);
+        }
+        let queries = database.queries();
+        assert!(queries.len() < 10, "{queries:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_database_is_away_a_key_stays_what_it_was() {
+        let (keys, database) = start(FRESH);
+        let (valid, unknown, project) = (key(), key(), ProjectId::new());
+        database.set(|state| {
+            state.valid.insert(valid, project);
+        });
+        keys.project(valid).await.unwrap();
+        keys.project(unknown).await.unwrap();
+        database.set(|state| state.away = true);
+        for minute in 0..60 {
+            tokio::time::advance(Duration::from_mins(1)).await;
+            let asked = Instant::now();
+            assert_eq!(keys.project(valid).await.unwrap(), Some(project));
+            let patience = if minute == 0 { PATIENCE_WITH_AN_OLD_ANSWER } else { Duration::ZERO };
+            assert!(asked.elapsed() <= patience, "nobody waits for a database that is away");
+            keys.project(unknown).await.unwrap_err();
+            keys.project(key()).await.unwrap_err();
+        }
+        database.set(|state| {
+            state.away = false;
+            state.valid.clear();
+        });
+        tokio::time::sleep(RETRY).await;
+        keys.project(valid).await.unwrap();
+        tokio::time::sleep(RETRY).await;
+        assert_eq!(
+            keys.project(valid).await.unwrap(),
+            None,
+            "it was revoked, as the database says when it is back"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_fresh_when_nothing_is_to_be_remembered() {
+        let (keys, database) = start(Duration::ZERO);
+        let (key, project) = (key(), ProjectId::new());
+        database.set(|state| {
+            state.valid.insert(key, project);
+        });
+        assert_eq!(keys.project(key).await.unwrap(), Some(project));
+        database.set(|state| state.valid.clear());
+        assert_eq!(keys.project(key).await.unwrap(), None);
+    }
+}

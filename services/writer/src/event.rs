@@ -6,14 +6,18 @@ use mesher_common::{
     level::Level,
 };
 
-use crate::{admission::Fingerprint, log::Record};
+use crate::{
+    admission::Fingerprint,
+    log::Record,
+    row::{self, Column, Row},
+};
 
 /// The most characters of a title.
 const MAX_TITLE: usize = 200;
 
-/// An admitted event.
+/// An admitted event; `R` is what holds its row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct Event<R = Row> {
     /// Its id.
     pub id: EventId,
     /// Whether the sender gave the id: only then can another event have the same.
@@ -24,10 +28,16 @@ pub struct Event {
     pub received_at: DateTime<Utc>,
     /// What tells which issue it belongs to.
     pub fingerprint: Fingerprint,
-    /// What is read of its payload.
-    pub fields: Fields,
-    /// The whole payload as received, compressed.
-    pub payload: Vec<u8>,
+    /// All that is stored of it.
+    pub row: R,
+}
+
+impl Event<()> {
+    /// The same event with a row.
+    pub(crate) fn with_row(self, row: Row) -> Event {
+        let Self { id, id_given, project_id, received_at, fingerprint, row: () } = self;
+        Event { id, id_given, project_id, received_at, fingerprint, row }
+    }
 }
 
 impl Event {
@@ -39,15 +49,20 @@ impl Event {
             received_at: self.received_at.timestamp_micros(),
             id_given: self.id_given,
             fingerprint: self.fingerprint,
-            payload: &self.payload,
+            layout: row::LAYOUT,
+            row: self.row.as_bytes(),
         }
+    }
+
+    /// Its whole payload as received, compressed.
+    pub fn payload(&self) -> &[u8] {
+        self.row.get(Column::Payload).unwrap_or_default()
     }
 
     /// What its issue is called after it: what was thrown, or else its message; the first line.
     pub fn title(&self) -> String {
-        let Fields { exception_type, exception_value, message, .. } = &self.fields;
-        let title = match (first_line(exception_type.as_deref()), first_line(exception_value.as_deref())) {
-            ("", "") => first_line(message.as_deref()).to_owned(),
+        let title = match (self.first_line(Column::ExceptionType), self.first_line(Column::ExceptionValue)) {
+            ("", "") => self.first_line(Column::Message).to_owned(),
             (kind, "") => kind.to_owned(),
             ("", value) => value.to_owned(),
             (kind, value) => format!("{kind}: {value}"),
@@ -56,28 +71,14 @@ impl Event {
         if title.is_empty() { "(no message)".to_owned() } else { title }
     }
 
+    fn first_line(&self, column: Column) -> &str {
+        self.row.text(column).and_then(|text| text.trim().lines().next()).unwrap_or_default()
+    }
+
     /// About how many bytes it takes in memory and in the database.
     pub fn size(&self) -> usize {
-        let fields = &self.fields;
-        let texts = [
-            &fields.message,
-            &fields.exception_type,
-            &fields.exception_value,
-            &fields.release,
-            &fields.environment,
-            &fields.sdk_name,
-            &fields.sdk_version,
-            &fields.user,
-        ];
-        size_of::<Self>()
-            + self.payload.len()
-            + fields.tags.len()
-            + texts.into_iter().flatten().map(String::len).sum::<usize>()
+        size_of::<Self>() + self.row.as_bytes().len()
     }
-}
-
-fn first_line(text: Option<&str>) -> &str {
-    text.and_then(|text| text.trim().lines().next()).unwrap_or_default()
 }
 
 /// What is read of an event's payload, because events are filtered, grouped or listed by it. No text holds a NUL,
@@ -106,4 +107,21 @@ pub struct Fields {
     pub tags: String,
     /// Whom it happened to: the JSON text of an object.
     pub user: Option<String>,
+}
+
+impl Fields {
+    /// How many bytes of text they have.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [
+            &self.message,
+            &self.exception_type,
+            &self.exception_value,
+            &self.release,
+            &self.environment,
+            &self.sdk_name,
+            &self.sdk_version,
+            &self.user,
+        ];
+        self.tags.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
 }

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod log;
+pub mod row;
 pub mod service;
 pub mod store;
 

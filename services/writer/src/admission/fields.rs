@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDateTime, SubsecRound as _, Utc};
 use mesher_common::{id::EventId, level::Level, status::Violation};
 use serde_json::{Map, Value};
 
-use super::shape::{kind, scalar, text, without_nul};
+use super::shape::{json_without_nul, kind, scalar, text};
 use crate::event::Fields;
 
 type Object = Map<String, Value>;
@@ -170,7 +170,7 @@ fn timestamp(event: &Object, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violat
 
 /// `user`: as it is, or what tells who it was of one that is too large.
 fn user(user: &Object) -> String {
-    let whole = without_nul(&Value::Object(user.clone())).to_string();
+    let whole = json_without_nul(user);
     if whole.len() <= MAX_USER_BYTES {
         return whole;
     }

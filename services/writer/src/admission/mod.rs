@@ -4,6 +4,7 @@
 mod depth;
 mod fields;
 mod grouping;
+mod parse;
 mod shape;
 mod struct_json;
 mod surrogates;
@@ -17,10 +18,14 @@ use mesher_common::{
     status::Violation,
 };
 use prost_types::Struct;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use self::grouping::{Fingerprint, VERSION as FINGERPRINT_VERSION};
-use crate::{event::Event, log::Record};
+use crate::{
+    event::Event,
+    log::Record,
+    row::{self, Row},
+};
 
 /// Why an event is refused.
 #[derive(Debug, thiserror::Error)]
@@ -67,46 +72,56 @@ fn admit_json(
         return Err(Violation::new(field, format!("is nested deeper than {MAX_EVENT_DEPTH} levels")).into());
     }
     let json = &*surrogates::replace(json);
-    let event: Map<String, Value> = match serde_json::from_slice(json) {
+    let unreadable =
+        |error: &dyn std::fmt::Display| Violation::new(field, format!("cannot be read as JSON: {error}"));
+    let text = std::str::from_utf8(json).map_err(|error| unreadable(&error))?;
+    let event = match parse::parse(text) {
         Ok(Value::Object(event)) => event,
         Ok(other) => {
             let kind = shape::kind(&other);
             return Err(Violation::new(field, format!("must be a JSON object, and is {kind}")).into());
         }
-        Err(error) => return Err(Violation::new(field, format!("cannot be read as JSON: {error}")).into()),
+        Err(error) => return Err(unreadable(&error).into()),
     };
     let given = fields::event_id(&event)?;
     let exceptions = fields::exceptions(&event)?;
     let fields = fields::read(&event, &exceptions, now)?;
-    Ok(Event {
+    let event = Event {
         id: given.unwrap_or_else(EventId::new),
         id_given: given.is_some(),
         project_id: project,
         received_at: now,
         fingerprint: grouping::fingerprint(&event, &exceptions, fields.message.as_deref()),
-        fields,
-        payload: payload::compress(json).map_err(AdmissionError::Compression)?,
-    })
+        row: (),
+    };
+    let payload = payload::compress(json).map_err(AdmissionError::Compression)?;
+    let row = Row::encode(&event, &fields, &payload);
+    Ok(event.with_row(row))
 }
 
-/// Makes of a record in the log the event that was admitted.
+/// Makes of a record in the log the event that was admitted. Its row is made again only if another version of Mesher made it.
 pub fn restore(record: Record) -> io::Result<Event> {
     let damaged = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
-    let json = payload::decompress(&record.payload)?;
-    let event: Map<String, Value> = serde_json::from_slice(&json)?;
-    let invalid = |violation: Violation| damaged(&violation.to_string());
-    let exceptions = fields::exceptions(&event).map_err(invalid)?;
-    let received_at = DateTime::from_timestamp_micros(record.received_at)
+    let Record { project, id, received_at, id_given, fingerprint, layout, row } = record;
+    let received_at = DateTime::from_timestamp_micros(received_at)
         .ok_or_else(|| damaged("the time of a record is out of range"))?;
-    Ok(Event {
-        id: record.id,
-        id_given: record.id_given,
-        project_id: record.project,
-        received_at,
-        fingerprint: record.fingerprint,
-        fields: fields::read(&event, &exceptions, received_at).map_err(invalid)?,
-        payload: record.payload,
-    })
+    let event = Event { id, id_given, project_id: project, received_at, fingerprint, row: () };
+    let row = if layout == row::LAYOUT { Row::from_bytes(row) } else { row_again(&event, &row)? };
+    Ok(event.with_row(row))
+}
+
+/// The row of an event, from the payload in a row of another layout.
+fn row_again(event: &Event<()>, row: &[u8]) -> io::Result<Row> {
+    let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let payload = row::payload(row).ok_or_else(|| invalid("the record has no payload".to_owned()))?;
+    let json = payload::decompress(payload)?;
+    let text = std::str::from_utf8(&json).map_err(|error| invalid(error.to_string()))?;
+    let Value::Object(found) = parse::parse(text)? else {
+        return Err(invalid("the payload is no JSON object".to_owned()));
+    };
+    let read = || fields::read(&found, &fields::exceptions(&found)?, event.received_at);
+    let fields = read().map_err(|violation: Violation| invalid(violation.to_string()))?;
+    Ok(Row::encode(event, &fields, payload))
 }
 
 #[cfg(test)]

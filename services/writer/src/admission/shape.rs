@@ -1,6 +1,6 @@
 //! Small shapes that JSON values come in.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a value is, for an error message.
 pub(super) fn kind(value: &Value) -> &'static str {
@@ -30,8 +30,15 @@ pub(super) fn scalar(value: &Value, limit: usize) -> Option<String> {
     }
 }
 
-/// A value without NULs in its texts and names, which jsonb cannot hold.
-pub(super) fn without_nul(value: &Value) -> Value {
+/// An object as JSON without NULs in its texts and names, which jsonb cannot hold.
+pub(super) fn json_without_nul(object: &Map<String, Value>) -> String {
+    // Writing what was parsed to memory cannot fail.
+    let json = serde_json::to_string(object).unwrap_or_default();
+    // As serde_json writes it. Where it means something else, nothing is lost by looking closer.
+    if json.contains("\\u0000") { without_nul(&Value::Object(object.clone())).to_string() } else { json }
+}
+
+fn without_nul(value: &Value) -> Value {
     match value {
         Value::String(string) => Value::String(text(string, usize::MAX)),
         Value::Array(items) => items.iter().map(without_nul).collect(),

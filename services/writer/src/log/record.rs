@@ -5,11 +5,11 @@
 //! u32  length      of the body, in bytes
 //! u32  checksum    CRC32C of length and body
 //!      body        project id (16), event id (16), received_at in µs since 1970 (i64), flags (u8), fingerprint (17),
-//!                  payload
+//!                  layout of the row (u8), row
 //! ```
 //!
-//! Numbers are little-endian. The payload is the event's JSON, compressed already: everything else about the event is read
-//! from it again. The fingerprint is not made again, because the rules that made it may have changed since.
+//! Numbers are little-endian. The row is what PostgreSQL gets, and ends with the event's JSON, compressed. The fingerprint is
+//! not made again, because the rules that made it may have changed since.
 
 use mesher_common::{
     id::{EventId, ProjectId},
@@ -23,10 +23,10 @@ use crate::admission::Fingerprint;
 pub(super) const MARK: [u8; 4] = *b"MREC";
 /// Mark, length and checksum.
 const FRAME: usize = 12;
-/// What the body has before the payload.
-const HEAD: usize = 41 + Fingerprint::LENGTH;
-/// More than the payload of the largest event, should it not compress at all.
-const MAX_BODY: usize = HEAD + MAX_EVENT_BYTES + MAX_EVENT_BYTES / 8;
+/// What the body has before the row.
+const HEAD: usize = 42 + Fingerprint::LENGTH;
+/// More than the row of the largest event, should its payload not compress at all, with columns of some tens of kilobytes.
+const MAX_BODY: usize = HEAD + MAX_EVENT_BYTES + MAX_EVENT_BYTES / 4;
 
 const ID_GIVEN: u8 = 1;
 
@@ -47,7 +47,7 @@ pub enum RecordError {
     Checksum,
 }
 
-/// An event in the log; `P` is what holds the payload's bytes.
+/// An event in the log; `P` is what holds the row's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<P = Vec<u8>> {
     /// The project that it belongs to.
@@ -60,20 +60,22 @@ pub struct Record<P = Vec<u8>> {
     pub id_given: bool,
     /// What tells which issue it belongs to.
     pub fingerprint: Fingerprint,
-    /// The event's JSON, compressed.
-    pub payload: P,
+    /// The layout of the row.
+    pub layout: u8,
+    /// The event's row, without its issue.
+    pub row: P,
 }
 
 impl<P: AsRef<[u8]>> Record<P> {
     /// How many bytes it has in the log.
     pub fn length(&self) -> usize {
-        FRAME + HEAD + self.payload.as_ref().len()
+        FRAME + HEAD + self.row.as_ref().len()
     }
 
     /// Appends the record to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let payload = self.payload.as_ref();
-        let length = u32::try_from(HEAD + payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let row = self.row.as_ref();
+        let length = u32::try_from(HEAD + row.len()).unwrap_or(u32::MAX).to_le_bytes();
         out.extend(MARK);
         out.extend(length);
         let checksum_at = out.len();
@@ -84,7 +86,8 @@ impl<P: AsRef<[u8]>> Record<P> {
         out.extend(self.received_at.to_le_bytes());
         out.push(if self.id_given { ID_GIVEN } else { 0 });
         out.extend(self.fingerprint.as_bytes());
-        out.extend(payload);
+        out.push(self.layout);
+        out.extend(row);
         let checksum = checksum(length, &out[body_at..]);
         out[checksum_at..body_at].copy_from_slice(&checksum.to_le_bytes());
     }
@@ -99,14 +102,16 @@ impl Record {
         let (id, rest) = rest.split_first_chunk::<16>().ok_or(cut_off)?;
         let (received_at, rest) = rest.split_first_chunk::<8>().ok_or(cut_off)?;
         let (flags, rest) = rest.split_first().ok_or(cut_off)?;
-        let (fingerprint, payload) = rest.split_first_chunk().ok_or(cut_off)?;
+        let (fingerprint, rest) = rest.split_first_chunk().ok_or(cut_off)?;
+        let (layout, row) = rest.split_first().ok_or(cut_off)?;
         Ok(Self {
             project: ProjectId(Uuid::from_bytes(*project)),
             id: EventId(Uuid::from_bytes(*id)),
             received_at: i64::from_le_bytes(*received_at),
             id_given: flags & ID_GIVEN != 0,
             fingerprint: Fingerprint::from_bytes(*fingerprint),
-            payload: payload.to_vec(),
+            layout: *layout,
+            row: row.to_vec(),
         })
     }
 }
@@ -135,20 +140,21 @@ fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    fn record(payload: &[u8]) -> Record {
+    fn record(row: &[u8]) -> Record {
         Record {
             project: ProjectId::new(),
             id: EventId::new(),
             received_at: -1,
             id_given: true,
             fingerprint: Fingerprint::from_bytes([9; 17]),
-            payload: payload.to_vec(),
+            layout: 1,
+            row: row.to_vec(),
         }
     }
 
     #[test]
     fn a_record_comes_back_and_no_bit_of_it_can_change_unseen() {
-        let record = record(b"payload");
+        let record = record(b"the row");
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
         bytes.extend(b"what comes behind it");

@@ -21,8 +21,9 @@ fn record(number: u64) -> Record {
         received_at: i64::try_from(number).unwrap(),
         id_given: number.is_multiple_of(2),
         fingerprint: Fingerprint::from_bytes([1; 17]),
+        layout: 1,
         // Now and then with what looks like the beginning of a record in it.
-        payload: if number.is_multiple_of(3) { b"MREC\x30\0\0\0".repeat(3) } else { vec![7; 40] },
+        row: if number.is_multiple_of(3) { b"MREC\x30\0\0\0".repeat(3) } else { vec![7; 40] },
     }
 }
 

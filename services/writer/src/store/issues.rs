@@ -6,11 +6,10 @@ use chrono::{DateTime, Utc};
 use mesher_common::{
     db::DatabaseError,
     id::{IssueId, ProjectId},
-    level::Level,
 };
 use sqlx::PgConnection;
 
-use crate::{admission::Fingerprint, event::Event};
+use crate::{admission::Fingerprint, event::Event, row::Column};
 
 /// What tells one issue from all others.
 pub(super) type Key = (ProjectId, Fingerprint);
@@ -53,7 +52,7 @@ pub(super) async fn count(
         "INSERT INTO issues AS known
              (id, project_id, fingerprint, title, level, event_count, first_seen_at, last_seen_at)
          SELECT * FROM unnest(
-             $1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::event_level[], $6::bigint[],
+             $1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::text[]::event_level[], $6::bigint[],
              $7::timestamptz[], $8::timestamptz[]
          )
          ON CONFLICT (project_id, fingerprint) DO UPDATE SET
@@ -68,7 +67,7 @@ pub(super) async fn count(
     .bind(issues.keys().map(|(project, _)| project.0).collect::<Vec<_>>())
     .bind(fingerprints().collect::<Vec<_>>())
     .bind(issues.values().map(|issue| issue.last.title()).collect::<Vec<_>>())
-    .bind(issues.values().map(|issue| issue.last.fields.level).collect::<Vec<Level>>())
+    .bind(issues.values().map(|issue| issue.last.row.text(Column::Level)).collect::<Vec<_>>())
     .bind(issues.values().map(|issue| issue.events).collect::<Vec<_>>())
     .bind(issues.values().map(|issue| issue.first).collect::<Vec<_>>())
     .bind(issues.values().map(|issue| issue.last.received_at).collect::<Vec<_>>())

@@ -1,6 +1,7 @@
 //! PostgreSQL: the [`Sink`] of the engine. All the SQL of the service.
 
 mod copy;
+mod duplicates;
 mod issues;
 mod partitions;
 mod retention;
@@ -11,23 +12,17 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
-use mesher_common::{
-    db::DatabaseError,
-    id::{EventId, ProjectId},
-};
+use mesher_common::{db::DatabaseError, id::ProjectId};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::instrument;
 use uuid::Uuid;
 
+use self::duplicates::Suspects;
 pub use self::{partitions::Partitions, retention::Retention};
 use crate::{
     engine::sink::{Outcome, Sink, SinkError},
     event::Event,
 };
-
-/// For how long the same id, sent again, is the same event.
-const SAME_EVENT: TimeDelta = TimeDelta::days(1);
 
 /// How often a batch is begun anew because the table changed under it: a project was deleted, another writer
 /// stored one of the ids, a partition went.
@@ -64,8 +59,7 @@ impl Store {
         &self.partitions
     }
 
-    /// One transaction: what is not in the table yet, and is not `gone`, is counted in its issue and copied into the table. Only `suspects` are looked
-    /// for in the table.
+    /// One transaction: what is not in the table yet, and is not `gone`, is counted in its issue and copied into the table.
     #[instrument(
         name = "db.events.copy", skip_all,
         fields(otel.kind = "client", db.system.name = "postgresql", events = batch.len())
@@ -77,7 +71,7 @@ impl Store {
         suspects: Suspects,
     ) -> Result<Vec<Outcome>, DatabaseError> {
         let mut transaction = connection.begin().await?;
-        let stored = stored_already(&mut transaction, batch, suspects).await?;
+        let stored = duplicates::stored_already(&mut transaction, batch, suspects).await?;
         let mut seen = HashMap::new();
         let outcomes: Vec<(Outcome, bool)> = batch
             .iter()
@@ -87,7 +81,7 @@ impl Store {
                 // The id and the time are fixed before the first try: the same pair is this very event.
                 Some(at) if at == event.received_at => (Outcome::Stored, false),
                 Some(_) => (Outcome::Duplicate, false),
-                None if is_again(&mut seen, event) => (Outcome::Duplicate, false),
+                None if duplicates::is_again(&mut seen, event) => (Outcome::Duplicate, false),
                 None => (Outcome::Stored, true),
             })
             .collect();
@@ -97,7 +91,7 @@ impl Store {
             // Each event has counted in an issue.
             let issue_of = |event: &Event| issues.get(&(event.project_id, event.fingerprint)).copied();
             let rows = copy::encode(new().filter_map(|event| Some((event, issue_of(event)?))));
-            let mut copy = transaction.copy_in_raw(copy::STATEMENT).await?;
+            let mut copy = transaction.copy_in_raw(&copy::STATEMENT).await?;
             copy.send(rows).await?;
             copy.finish().await?;
         }
@@ -137,69 +131,10 @@ impl Store {
     }
 }
 
-/// Which events of a batch may be in the table already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Suspects {
-    /// Those whose ids their senders gave: ids made at admission are new.
-    GivenIds,
-    /// All: an earlier try may have been committed although its answer was lost.
-    All,
-}
-
-/// For each event of a batch, when an event with its id was received that is in the table already: at the very same time,
-/// which is the event itself, or within a day.
-async fn stored_already(
-    connection: &mut PgConnection,
-    batch: &[Event],
-    suspects: Suspects,
-) -> Result<Vec<Option<DateTime<Utc>>>, DatabaseError> {
-    let mut found = vec![None; batch.len()];
-    let suspected = |event: &Event| event.id_given || suspects == Suspects::All;
-    let given: Vec<(usize, &Event)> =
-        batch.iter().enumerate().filter(|(_, event)| suspected(event)).collect();
-    if given.is_empty() {
-        return Ok(found);
-    }
-    // A subquery with a LIMIT, so that each id is looked up in the index whatever the planner thinks of the table.
-    let times: Vec<Option<DateTime<Utc>>> = sqlx::query_scalar(
-        "SELECT (
-             SELECT e.received_at FROM events e
-             WHERE e.project_id = sent.project_id AND e.event_id = sent.event_id
-                 AND e.received_at > sent.received_at - interval '1 day'
-                 AND e.received_at < sent.received_at + interval '1 day'
-             ORDER BY e.received_at = sent.received_at DESC LIMIT 1
-         )
-         FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY
-             AS sent (project_id, event_id, received_at, position)
-         ORDER BY sent.position",
-    )
-    .bind(given.iter().map(|(_, event)| event.project_id.0).collect::<Vec<_>>())
-    .bind(given.iter().map(|(_, event)| event.id.0).collect::<Vec<_>>())
-    .bind(given.iter().map(|(_, event)| event.received_at).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    for ((index, _), time) in given.into_iter().zip(times) {
-        found[index] = time;
-    }
-    Ok(found)
-}
-
-/// Whether an event of the same batch, within a day before, has the event's id.
-fn is_again(seen: &mut HashMap<(ProjectId, EventId), DateTime<Utc>>, event: &Event) -> bool {
-    let key = (event.project_id, event.id);
-    match seen.get(&key) {
-        Some(before) if (event.received_at - before).abs() < SAME_EVENT => true,
-        _ => {
-            seen.insert(key, event.received_at);
-            false
-        }
-    }
-}
-
 impl Sink for Store {
     async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
         let mut gone = HashSet::new();
-        let mut suspects = Suspects::GivenIds;
+        let mut suspects = Suspects::OnOtherDays;
         let mut last = None;
         for _ in 0..RESTARTS {
             let days = batch.iter().map(|event| event.received_at.date_naive());
@@ -237,7 +172,7 @@ impl Sink for Store {
         .bind(event.received_at)
         .bind(sqlstate)
         .bind(reason)
-        .bind(&event.payload)
+        .bind(event.payload())
         .execute(&self.pool)
         .await
         .map_err(|error| {

@@ -1,0 +1,10 @@
+//! The figures, each with its references.
+
+pub(crate) mod ack;
+mod columns;
+mod copy;
+pub(crate) mod ingest;
+mod insert;
+pub(crate) mod outage;
+pub(crate) mod projects;
+mod sync;

@@ -1,0 +1,120 @@
+//! `outage`: PostgreSQL is away for minutes, and events go on coming in. What the writer takes of memory must not grow
+//! with what waits, and everything that was acknowledged must be in the table in the end.
+
+use std::{
+    cell::Cell,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::{
+    events::Generator,
+    load::{
+        Client,
+        open::{self, Sent},
+    },
+    numbers::{float, median, mib},
+    report::{Line, Reference, Report, Target},
+    setup::{Bench, Server, Writer},
+    verify::exactly_once,
+};
+
+const PROJECTS: usize = 20;
+
+/// The time without a database.
+struct Outage {
+    began: Instant,
+    ended: Instant,
+    /// The writer's memory each second, in MiB.
+    memory: Vec<f64>,
+}
+
+/// Measures it.
+pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let (warm_up, away, rate) = if bench.options.short {
+        (Duration::from_secs(3), Duration::from_secs(12), bench.options.rate.min(500))
+    } else {
+        let minutes = bench.options.minutes.unwrap_or(10);
+        (Duration::from_secs(10), Duration::from_mins(minutes.into()), bench.options.rate)
+    };
+    Report::say(&format!("outage: {rate} events/s, PostgreSQL away for {} s", away.as_secs()));
+    let projects = bench.projects(PROJECTS).await?;
+    let mut generator = Generator::new(bench.options.seed);
+    let writer = bench.fresh_writer().await?;
+    let client = Client::connect(writer.grpc).await?;
+    let over = Cell::new(false);
+    let next = |number: u64| {
+        if over.get() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let project = usize::try_from(number)? % PROJECTS;
+        generator.event(project).map(ControlFlow::Continue)
+    };
+    let sending = open::send(&client, &projects.all, rate, next);
+    let (sent, outage) =
+        tokio::try_join!(sending, interrupt(&mut bench.server, &writer, warm_up, away, &over))?;
+    client.flush(&projects).await?;
+    let drained = outage.ended.elapsed();
+    let peak = writer.memory()?;
+    writer.stop().await?;
+    let unanswered = sent.tally.refusals.values().sum();
+    exactly_once(&mut bench.server.connect().await?, &sent.tally.acknowledged, unanswered).await?;
+    add(bench, &sent, &outage, mib(peak.peak_kib), drained);
+    Ok(())
+}
+
+async fn interrupt(
+    server: &mut Server,
+    writer: &Writer,
+    warm_up: Duration,
+    away: Duration,
+    over: &Cell<bool>,
+) -> anyhow::Result<Outage> {
+    sleep(warm_up).await;
+    server.stop().await?;
+    let began = Instant::now();
+    let mut memory = Vec::new();
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while began.elapsed() < away {
+        seconds.tick().await;
+        memory.push(mib(writer.memory()?.now_kib));
+    }
+    server.start_again().await?;
+    over.set(true);
+    Ok(Outage { began, ended: Instant::now(), memory })
+}
+
+fn add(bench: &mut Bench, sent: &Sent, outage: &Outage, peak: f64, drained: Duration) {
+    let line = |what: &str, value, unit, reference, target| Line {
+        figure: "outage",
+        what: what.to_owned(),
+        value,
+        unit,
+        reference,
+        target,
+    };
+    let quarter = outage.memory.len().div_ceil(4);
+    let first = median(&outage.memory[..quarter]);
+    let last = median(&outage.memory[outage.memory.len() - quarter..]);
+    let seconds = (outage.ended - outage.began).as_secs_f64();
+    let during = sent.latencies.iter().filter(|(due, _)| (outage.began..outage.ended).contains(due)).count();
+    let report = &mut bench.report;
+    report.line(line("peak memory of the writer", peak, "MiB", None, Some(Target::AtMost(100.0))));
+    let reference = Reference { what: "in the first quarter of the outage", value: first };
+    report.line(line("memory in the last quarter", last, "MiB", Some(reference), Some(Target::AtMost(1.1))));
+    report.line(line("acknowledged meanwhile", float(during) / seconds, "events/s", None, None));
+    report.line(line("stored after", drained.as_secs_f64(), "s", None, None));
+    report.note(format!(
+        "outage: {} of {} events were acknowledged, and all of these are stored, each once; {during} of them while \
+         PostgreSQL was away, for {seconds:.0} s; the memory grew by {:.2} MiB a minute",
+        sent.tally.acknowledged.len(),
+        sent.due,
+        (last - first) / (0.75 * seconds / 60.0),
+    ));
+    for (reason, count) in &sent.tally.refusals {
+        report.note(format!("outage: {count} events were refused: {reason}"));
+    }
+}

@@ -1,0 +1,41 @@
+//! The writer's binary: built by cargo where it runs this, and otherwise found beside this one.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+
+const NAME: &str = "mesher-writer";
+
+/// The directory that cargo builds into, by where this binary is.
+pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
+    let executable = env::current_exe().context("this binary does not know where it is")?;
+    let target = executable.ancestors().nth(2).context("this binary is in no target directory")?;
+    Ok(target.to_path_buf())
+}
+
+/// A release binary of the writer. Under cargo it is built first, which is quick when it is up to date already.
+pub(crate) fn writer() -> anyhow::Result<PathBuf> {
+    let target = target_dir()?;
+    if let Some(cargo) = env::var_os("CARGO") {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let built = Command::new(cargo)
+            .args(["build", "--release", "--quiet", "--package", NAME, "--manifest-path"])
+            .arg(manifest)
+            .arg("--target-dir")
+            .arg(&target)
+            .status()
+            .context("cargo cannot be run")?;
+        if !built.success() {
+            bail!("{NAME} could not be built ({built})");
+        }
+    }
+    let path = target.join("release").join(NAME);
+    if !path.is_file() {
+        bail!("{} is missing: run `cargo build --release --package {NAME}`", path.display());
+    }
+    Ok(path)
+}

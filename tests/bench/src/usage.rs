@@ -1,0 +1,135 @@
+//! What processes use of processor and memory, from `/proc` (its manual page, `proc(5)`).
+
+use std::{fs, ops::Sub, time::Duration};
+
+use anyhow::Context as _;
+
+/// The processor time that was used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cpu {
+    pub(crate) writer: Duration,
+    pub(crate) postgres: Duration,
+    pub(crate) generator: Duration,
+}
+
+impl Cpu {
+    /// That of a writer and a PostgreSQL server, by their process ids, and of this process.
+    pub(crate) fn now(writer: Option<u32>, postgres: u32) -> anyhow::Result<Self> {
+        let writer = writer.map(|id| Ok::<_, anyhow::Error>(Stat::of(id)?.own)).transpose()?;
+        Ok(Self {
+            writer: writer.unwrap_or_default(),
+            postgres: with_children(postgres)?,
+            generator: Stat::of(std::process::id())?.own,
+        })
+    }
+
+    /// What storing takes: what sent the events is not counted.
+    pub(crate) fn of_storing(self) -> Duration {
+        self.writer + self.postgres
+    }
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            writer: self.writer.saturating_sub(earlier.writer),
+            postgres: self.postgres.saturating_sub(earlier.postgres),
+            generator: self.generator.saturating_sub(earlier.generator),
+        }
+    }
+}
+
+/// What a process has in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) now_kib: u64,
+    pub(crate) peak_kib: u64,
+}
+
+impl Memory {
+    pub(crate) fn of(id: u32) -> anyhow::Result<Self> {
+        let path = format!("/proc/{id}/status");
+        let status = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().strip_suffix(" kB")?.parse().ok()
+        };
+        let memory = kib("VmRSS:").zip(kib("VmHWM:"));
+        let (now_kib, peak_kib) = memory.with_context(|| format!("{path} says nothing of memory"))?;
+        Ok(Self { now_kib, peak_kib })
+    }
+}
+
+/// The processor time of those children of this process that have ended and were waited for.
+pub(crate) fn children_gone() -> anyhow::Result<Duration> {
+    Ok(Stat::of(std::process::id())?.gone)
+}
+
+struct Stat {
+    parent: u32,
+    own: Duration,
+    /// That of children that have ended and were waited for.
+    gone: Duration,
+}
+
+impl Stat {
+    fn of(id: u32) -> anyhow::Result<Self> {
+        let path = format!("/proc/{id}/stat");
+        let stat = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+        Self::parse(&stat).with_context(|| format!("{path} is not readable"))
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
+        // The name before it, in parentheses, may hold anything.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        Some(Self {
+            parent: fields.get(1)?.parse().ok()?,
+            own: time(ticks(11)? + ticks(12)?),
+            gone: time(ticks(13)? + ticks(14)?),
+        })
+    }
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
+}
+
+fn with_children(id: u32) -> anyhow::Result<Duration> {
+    let parent = Stat::of(id)?;
+    let mut sum = parent.own + parent.gone;
+    for entry in fs::read_dir("/proc").context("/proc cannot be read")? {
+        let name = entry.context("/proc cannot be read")?.file_name();
+        // Processes come and go meanwhile.
+        if let Some(child) = name.to_str().and_then(|name| Stat::of(name.parse().ok()?).ok())
+            && child.parent == id
+        {
+            sum += child.own;
+        }
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_whatever_the_name_of_the_process() {
+        let stat = "7 (a (b) c) S 5 7 7 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 1 0 100 0 0\n";
+        let stat = Stat::parse(stat).unwrap();
+        let second = u64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap());
+        assert_eq!(stat.parent, 5);
+        assert_eq!(stat.own, Duration::from_millis(200_000 / second));
+        assert_eq!(stat.gone, Duration::from_millis(50_000 / second));
+    }
+
+    #[test]
+    fn this_process_uses_memory() {
+        let memory = Memory::of(std::process::id()).unwrap();
+        assert!(memory.now_kib > 0 && memory.peak_kib >= memory.now_kib, "{memory:?}");
+    }
+}

@@ -4,20 +4,10 @@
 /// strings: what is no JSON is the parser's to refuse.
 pub(super) fn exceeds(json: &[u8], limit: usize) -> bool {
     let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for byte in json {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let mut rest = json.iter();
+    while let Some(byte) = rest.next() {
         match byte {
-            b'"' => in_string = true,
+            b'"' => rest = after_string(rest.as_slice()).iter(),
             b'[' | b'{' => {
                 depth += 1;
                 if depth > limit {
@@ -29,6 +19,18 @@ pub(super) fn exceeds(json: &[u8], limit: usize) -> bool {
         }
     }
     false
+}
+
+/// What follows the string whose opening quote was just read.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        if rest[at] == b'"' {
+            return &rest[at + 1..];
+        }
+        // An escape: whatever is escaped does not end the string.
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    &[]
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 pub(super) fn replace(json: &[u8]) -> Cow<'_, [u8]> {
     let mut replaced = Cow::Borrowed(json);
     let mut at = 0;
-    while let Some(found) = json[at..].iter().position(|byte| *byte == b'\\') {
+    while let Some(found) = memchr::memchr(b'\\', &json[at..]) {
         let escape = at + found;
         at = match (unit(json, escape), unit(json, escape + 6)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => escape + 12,

@@ -10,6 +10,8 @@ pub(crate) struct Cpu {
     pub(crate) writer: Duration,
     pub(crate) postgres: Duration,
     pub(crate) generator: Duration,
+    /// That of the whole machine, with what the machine below it took away.
+    machine: Duration,
 }
 
 impl Cpu {
@@ -20,7 +22,14 @@ impl Cpu {
             writer: writer.unwrap_or_default(),
             postgres: with_children(postgres)?,
             generator: Stat::of(std::process::id())?.own,
+            machine: machine()?,
         })
+    }
+
+    /// What others took: the kernel's own threads, and whatever else ran. Where it is more than some percent, the machine
+    /// was not quiet, and the figures are of no use.
+    pub(crate) fn others(self) -> Duration {
+        self.machine.saturating_sub(self.writer + self.postgres + self.generator)
     }
 
     /// What storing takes: what sent the events is not counted.
@@ -37,6 +46,7 @@ impl Sub for Cpu {
             writer: self.writer.saturating_sub(earlier.writer),
             postgres: self.postgres.saturating_sub(earlier.postgres),
             generator: self.generator.saturating_sub(earlier.generator),
+            machine: self.machine.saturating_sub(earlier.machine),
         }
     }
 }
@@ -94,6 +104,19 @@ impl Stat {
     }
 }
 
+fn machine() -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
+    busy(&stat).context("/proc/stat is not readable")
+}
+
+/// User, nice, system, interrupts, soft interrupts and stolen time; not idle, and not waiting for a disk.
+fn busy(stat: &str) -> Option<Duration> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    let counted = [0, 1, 2, 5, 6, 7].into_iter().map(|index| ticks.get(index).copied());
+    Some(time(counted.sum::<Option<u64>>()?))
+}
+
 fn time(ticks: u64) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
 }
@@ -125,6 +148,13 @@ mod tests {
         assert_eq!(stat.parent, 5);
         assert_eq!(stat.own, Duration::from_millis(200_000 / second));
         assert_eq!(stat.gone, Duration::from_millis(50_000 / second));
+    }
+
+    #[test]
+    fn what_a_machine_waits_is_not_busy() {
+        let ticks = rustix::param::clock_ticks_per_second();
+        let stat = format!("cpu  {ticks} {ticks} {ticks} 5 6 {ticks} {ticks} {ticks} 8 9\ncpu0 1 2\n");
+        assert_eq!(busy(&stat), Some(Duration::from_secs(6)));
     }
 
     #[test]

@@ -50,12 +50,12 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
 
     let warm = sent.latencies.iter().filter(|(due, _)| *due >= started + WARM_UP);
     let latencies: Vec<f64> = warm.map(|(_, took)| millis(*took)).collect();
-    let reference = || Some(Reference { what: "median of one fdatasync", value: median(&syncs) });
+    let reference = || Some(Reference { what: "median of one fdatasync", value: median(&syncs).into() });
     for (what, part, most) in [("median", 0.5, 3.0), ("99th percentile", 0.99, 10.0)] {
         bench.report.line(Line {
             figure: "ack",
             what: what.to_owned(),
-            value: quantile(&latencies, part),
+            value: quantile(&latencies, part).into(),
             unit: "ms",
             reference: reference(),
             target: Some(Target::AtMost(most)),

@@ -6,8 +6,8 @@ use super::{copy, insert};
 use crate::{
     events::{Generator, Sample},
     load::{Client, closed},
-    numbers::{float, median},
-    report::{Line, Reference, Report, Target},
+    numbers::float,
+    report::{Line, Reference, Report, Target, Values},
     setup::{Bench, Projects},
     usage::{Cpu, Memory},
     verify::exactly_once,
@@ -102,7 +102,7 @@ async fn references(
 }
 
 fn add(bench: &mut Bench, all: &Rounds) {
-    let rate = |measured: &[Measured]| median(&measured.iter().map(Measured::rate).collect::<Vec<_>>());
+    let rate = |measured: &[Measured]| measured.iter().map(Measured::rate).collect::<Values>();
     let line = |what: &str, value, reference, target| Line {
         figure: "ingest",
         what: what.to_owned(),
@@ -114,9 +114,9 @@ fn add(bench: &mut Bench, all: &Rounds) {
     let mesher = rate(&all.mesher);
     let insert = Reference { what: "by one INSERT an event", value: rate(&all.insert) };
     let copy = Reference { what: "by two COPYs of finished rows", value: rate(&all.copy) };
-    bench.report.line(line("stored", mesher, Some(insert), Some(Target::AtLeast(10.0))));
+    bench.report.line(line("stored", mesher.clone(), Some(insert), Some(Target::AtLeast(10.0))));
     bench.report.line(line("stored", mesher, Some(copy), Some(Target::AtLeast(0.5))));
-    bench.report.line(line("acknowledged", median(&all.acknowledged), None, None));
+    bench.report.line(line("acknowledged", all.acknowledged.iter().copied().collect(), None, None));
     for (what, measured) in
         [("ingest", &all.mesher), ("one INSERT an event", &all.insert), ("two COPYs", &all.copy)]
     {

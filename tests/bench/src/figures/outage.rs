@@ -61,7 +61,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     writer.stop().await?;
     let unanswered = sent.tally.refusals.values().sum();
     exactly_once(&mut bench.server.connect().await?, &sent.tally.acknowledged, unanswered).await?;
-    add(bench, &sent, &outage, mib(peak.peak_kib), drained);
+    add(bench, &sent, &outage, rate, mib(peak.peak_kib), drained);
     Ok(())
 }
 
@@ -87,11 +87,11 @@ async fn interrupt(
     Ok(Outage { began, ended: Instant::now(), memory })
 }
 
-fn add(bench: &mut Bench, sent: &Sent, outage: &Outage, peak: f64, drained: Duration) {
-    let line = |what: &str, value, unit, reference, target| Line {
+fn add(bench: &mut Bench, sent: &Sent, outage: &Outage, rate: u32, peak: f64, drained: Duration) {
+    let line = |what: &str, value: f64, unit, reference, target| Line {
         figure: "outage",
         what: what.to_owned(),
-        value,
+        value: value.into(),
         unit,
         reference,
         target,
@@ -103,9 +103,17 @@ fn add(bench: &mut Bench, sent: &Sent, outage: &Outage, peak: f64, drained: Dura
     let during = sent.latencies.iter().filter(|(due, _)| (outage.began..outage.ended).contains(due)).count();
     let report = &mut bench.report;
     report.line(line("peak memory of the writer", peak, "MiB", None, Some(Target::AtMost(100.0))));
-    let reference = Reference { what: "in the first quarter of the outage", value: first };
+    let reference = Reference { what: "in the first quarter of the outage", value: first.into() };
     report.line(line("memory in the last quarter", last, "MiB", Some(reference), Some(Target::AtMost(1.1))));
-    report.line(line("acknowledged meanwhile", float(during) / seconds, "events/s", None, None));
+    let offered = Reference { what: "sent", value: f64::from(rate).into() };
+    let acknowledged = float(during) / seconds;
+    report.line(line(
+        "acknowledged meanwhile",
+        acknowledged,
+        "events/s",
+        Some(offered),
+        Some(Target::AtLeast(0.99)),
+    ));
     report.line(line("stored after", drained.as_secs_f64(), "s", None, None));
     report.note(format!(
         "outage: {} of {} events were acknowledged, and all of these are stored, each once; {during} of them while \

@@ -6,10 +6,10 @@ use super::columns::count;
 use crate::{
     events::{Generator, Sample},
     load::{Client, closed},
-    numbers::{float, median},
-    report::{Line, Reference, Report, Target},
+    numbers::float,
+    report::{Line, Reference, Report, Target, Values},
     setup::{Bench, Projects},
-    usage::{Cpu, children_gone},
+    usage::{Cpu, Memory, children_gone},
     verify::exactly_once,
 };
 
@@ -23,6 +23,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 struct Measured {
     took: Duration,
     cpu: Cpu,
+    peak: Memory,
 }
 
 /// Measures it.
@@ -48,7 +49,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let [one, several] = measured;
         let times = |measured: &[Measured], time: fn(&Measured) -> Duration| {
             let each = |one: &Measured| time(one).as_secs_f64() * 1e6 / float(events);
-            median(&measured.iter().map(each).collect::<Vec<_>>())
+            measured.iter().map(each).collect::<Values>()
         };
         for (what, time) in
             [("time", (|one| one.took) as fn(&Measured) -> Duration), ("CPU", |one| one.cpu.of_storing())]
@@ -64,7 +65,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         }
         for (what, measured) in [("1 project".to_owned(), &one), (format!("{many} projects"), &several)] {
             if let Some(last) = measured.last() {
-                bench.report.cost(format!("{what}, {how}"), events, last.cpu, last.took, None);
+                bench.report.cost(format!("{what}, {how}"), events, last.cpu, last.took, Some(last.peak));
             }
         }
     }
@@ -92,6 +93,7 @@ async fn measure(bench: &Bench, load: Load<'_>) -> anyhow::Result<Measured> {
     let tally = closed::send(&client, &projects.all, calls, at_once).await?;
     let waiting = u64::try_from(WAIT * projects.all.len())?;
     writer.wait_until_buffered(waiting, LIMIT).await?;
+    let peak = writer.memory()?;
     writer.stop().await?;
     let mut took = started.elapsed();
     let mut connection = bench.server.connect().await?;
@@ -102,8 +104,8 @@ async fn measure(bench: &Bench, load: Load<'_>) -> anyhow::Result<Measured> {
         next.stop().await?;
     }
     // The writers are gone, and their times are among those of this process's children.
-    let mut cpu = bench.cpu(None)? - Cpu { writer: Duration::ZERO, ..before };
+    let mut cpu = bench.cpu(None)? - before;
     cpu.writer = children_gone()?.saturating_sub(gone).saturating_sub(before.writer);
     exactly_once(&mut connection, &tally.acknowledged, 0).await?;
-    Ok(Measured { took, cpu })
+    Ok(Measured { took, cpu, peak })
 }

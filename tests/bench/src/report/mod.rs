@@ -12,7 +12,7 @@ use self::table::{number, table};
 use crate::{
     events::{Sample, average_sizes},
     host::Host,
-    numbers::{float, mib, millis},
+    numbers::{float, median, mib, millis, quantile},
     options::Options,
     usage::{Cpu, Memory},
 };
@@ -35,7 +35,7 @@ pub(crate) struct Report {
 pub(crate) struct Line {
     pub(crate) figure: &'static str,
     pub(crate) what: String,
-    pub(crate) value: f64,
+    pub(crate) value: Values,
     pub(crate) unit: &'static str,
     pub(crate) reference: Option<Reference>,
     pub(crate) target: Option<Target>,
@@ -45,7 +45,36 @@ pub(crate) struct Line {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Reference {
     pub(crate) what: &'static str,
-    pub(crate) value: f64,
+    pub(crate) value: Values,
+}
+
+/// What was measured in each round. The median counts.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Values(Vec<f64>);
+
+impl Values {
+    fn median(&self) -> f64 {
+        median(&self.0)
+    }
+
+    fn text(&self) -> String {
+        let median = number(self.median());
+        let (least, most) = (quantile(&self.0, 0.0), quantile(&self.0, 1.0));
+        if self.0.len() < 2 { median } else { format!("{median} ({} to {})", number(least), number(most)) }
+    }
+}
+
+impl From<f64> for Values {
+    fn from(one: f64) -> Self {
+        Self(vec![one])
+    }
+}
+
+impl FromIterator<f64> for Values {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
 }
 
 /// What the figure divided by its reference has to be, or the figure itself where it has none.
@@ -63,17 +92,18 @@ struct Cost {
     writer_ms: f64,
     postgres_ms: f64,
     generator_ms: f64,
+    others_ms: f64,
     took_ms: f64,
     writer_peak_mib: Option<f64>,
 }
 
 impl Line {
     fn ratio(&self) -> Option<f64> {
-        self.reference.as_ref().map(|reference| self.value / reference.value)
+        self.reference.as_ref().map(|reference| self.value.median() / reference.value.median())
     }
 
     fn met(&self) -> Option<bool> {
-        let compared = self.ratio().unwrap_or(self.value);
+        let compared = self.ratio().unwrap_or_else(|| self.value.median());
         self.target.map(|target| match target {
             Target::AtLeast(least) => compared >= least,
             Target::AtMost(most) => compared <= most,
@@ -114,6 +144,7 @@ impl Report {
             writer_ms: each(cpu.writer),
             postgres_ms: each(cpu.postgres),
             generator_ms: each(cpu.generator),
+            others_ms: each(cpu.others()),
             took_ms: each(took),
             writer_peak_mib: peak.map(|peak| mib(peak.peak_kib)),
         });
@@ -155,8 +186,8 @@ impl Report {
             vec![
                 line.figure.to_owned(),
                 line.what.clone(),
-                format!("{} {}", number(line.value), line.unit),
-                reference.map_or(String::new(), |one| format!("{} {}", number(one.value), one.what)),
+                format!("{} {}", line.value.text(), line.unit),
+                reference.map_or(String::new(), |one| format!("{} {}", one.value.text(), one.what)),
                 line.ratio().map_or(String::new(), number),
                 match line.target {
                     None => String::new(),
@@ -175,9 +206,11 @@ impl Report {
         Self::say(&table(&heads, lines));
         let costs = self.costs.iter().map(|cost| {
             let peak = cost.writer_peak_mib.map_or(String::new(), |peak| format!("{} MiB", number(peak)));
-            let [writer, postgres, generator, took] =
-                [cost.writer_ms, cost.postgres_ms, cost.generator_ms, cost.took_ms].map(number);
-            vec![cost.what.clone(), took, writer, postgres, generator, peak]
+            let times = [cost.took_ms, cost.writer_ms, cost.postgres_ms, cost.generator_ms, cost.others_ms];
+            let mut row = vec![cost.what.clone()];
+            row.extend(times.map(number));
+            row.push(peak);
+            row
         });
         let heads = [
             "for 1,000 events, in ms",
@@ -198,6 +231,7 @@ impl Report {
         let mut json = serde_json::to_value(self)?;
         let lines = json.get_mut("lines").and_then(serde_json::Value::as_array_mut).into_iter().flatten();
         for (value, line) in lines.zip(&self.lines) {
+            value["median"] = line.value.median().into();
             value["ratio"] = line.ratio().into();
             value["met"] = line.met().into();
         }
@@ -215,9 +249,9 @@ mod tests {
         let line = |value, reference: Option<f64>, target| Line {
             figure: "ingest",
             what: String::new(),
-            value,
+            value: Values::from(value),
             unit: "",
-            reference: reference.map(|value| Reference { what: "", value }),
+            reference: reference.map(|value| Reference { what: "", value: value.into() }),
             target: Some(target),
         };
         assert_eq!(line(50.0, Some(10.0), Target::AtLeast(5.0)).met(), Some(true));

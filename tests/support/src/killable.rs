@@ -51,8 +51,7 @@ impl KillablePostgres {
         let connect = running.connect_options();
         let migrated = mesher_migrations::migrate(&connect).await;
         migrated.unwrap_or_else(|error| panic!("the database of this test: {error}"));
-        let database =
-            TestDatabase::of(Created { connect, url: running.url(), name: DATABASE.to_owned() });
+        let database = TestDatabase::of(Created { connect, url: running.url(), name: DATABASE.to_owned() });
         Self { running: Some(running), options, database, errors: BTreeMap::new(), scratch }
     }
 
@@ -81,7 +80,8 @@ impl KillablePostgres {
     /// If it does not.
     pub async fn start_again(&mut self) {
         let started = cluster::start_guarded(&self.scratch, self.options.clone()).await;
-        self.running = Some(started.unwrap_or_else(|error| panic!("PostgreSQL does not start again: {error}")));
+        self.running =
+            Some(started.unwrap_or_else(|error| panic!("PostgreSQL does not start again: {error}")));
     }
 
     /// The errors that the server logged since it was made, in all of its runs: of each SQLSTATE the first.

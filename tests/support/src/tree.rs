@@ -14,8 +14,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) async fn kill(parent: u32) {
     // While it is stopped it starts no others. Where there is no `/proc`, there is no telling.
     signal(parent, Signal::STOP);
-    eventually("the process stopped", LIMIT, async || stat(parent).is_none_or(|(state, _)| "TZ".contains(state)))
-        .await;
+    eventually("the process stopped", LIMIT, async || {
+        stat(parent).is_none_or(|(state, _)| "TZ".contains(state))
+    })
+    .await;
     let children = children(parent);
     for process in children.iter().chain([&parent]) {
         signal(*process, Signal::KILL);

@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod accounts;
 mod bad_input;
+mod chance;
+mod counts;
 mod crash;
 mod grpc;
+mod load;
 mod rest;
 mod running;
 mod shutdown;
 mod telemetry;
+mod writer;

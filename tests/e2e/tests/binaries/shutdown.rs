@@ -25,7 +25,10 @@ async fn on_sigterm_every_binary_stops_in_order_and_the_writer_stores_what_it_ha
 
     // The way of the events, in the order of a rolling stop: the gateway first.
     for name in ["gateway", "org", "project", "user", "issue", "writer"] {
-        let process = running.processes.get_mut(name).unwrap();
+        let process = match name {
+            "writer" => &mut running.writer.process,
+            _ => running.processes.get_mut(name).unwrap(),
+        };
         process.terminate();
         assert_eq!(process.wait(PATIENCE).await.code(), Some(0), "{name}: {}", process.output());
     }

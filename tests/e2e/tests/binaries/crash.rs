@@ -11,11 +11,7 @@ use tokio::time::Instant;
 use crate::{
     accounts::Accounts,
     chance, counts,
-    load::{
-        Load,
-        ledger::Difference,
-        way::{Kind, Way},
-    },
+    load::{Load, ledger::Difference},
     running::Running,
 };
 
@@ -104,7 +100,7 @@ async fn no_acknowledged_event_is_lost_or_stored_twice_when_the_writer_or_postgr
     let token = running.token("ada@example.com").await;
     let accounts = Accounts { client: running.writer.client(), token: token.clone() };
     let (_, projects) = running.projects(&token, &["Shop", "Bank", "Blog"]).await;
-    let load = Load::start(ways(&running, &projects), seed);
+    let load = Load::start(running.ways(&projects), seed);
     for round in 1..=chance::rounds(ROUNDS) {
         let plan = Round::draw(&mut random);
         chance::tell(&format!("{round}: after {}, {plan:?}", load.ledger.acknowledged()));
@@ -126,21 +122,4 @@ async fn no_acknowledged_event_is_lost_or_stored_twice_when_the_writer_or_postgr
     running.writer.ready().await;
     let output = running.writer.process.output();
     assert!(!output.contains("left in the log"), "all was settled before: {output}");
-}
-
-/// Every way at once, and each project by several of them.
-fn ways(running: &Running, projects: &[(String, String)]) -> Vec<Way> {
-    let (http, url, grpc) = (&running.client, running.url(), running.writer.client());
-    let way = |project: usize, parcel, kind| {
-        let (project, key) = projects[project].clone();
-        Way { project, key, kind, parcel }
-    };
-    vec![
-        way(0, 1, Kind::Rest(http.clone(), url.clone())),
-        way(1, 10, Kind::RestBatch(http.clone(), url)),
-        way(1, 1, Kind::Store(grpc.clone())),
-        way(0, 20, Kind::StoreBatch(grpc.clone())),
-        way(0, 24, Kind::StoreStream(grpc.clone())),
-        way(2, 24, Kind::StoreStream(grpc)),
-    ]
 }

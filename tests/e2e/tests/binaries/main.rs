@@ -9,6 +9,7 @@ mod counts;
 mod crash;
 mod grpc;
 mod load;
+mod replicas;
 mod rest;
 mod running;
 mod shutdown;

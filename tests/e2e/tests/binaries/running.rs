@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use mesher_testing::{Process, TestDatabase, eventually, http_client};
 use serde_json::Value;
 
-use crate::writer::Writer;
+use crate::{
+    load::way::{Kind, Way},
+    writer::Writer,
+};
 
 /// Long enough for a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -160,5 +163,22 @@ impl Running {
             projects.push((project, key));
         }
         (org, projects)
+    }
+
+    /// Every way at once for the events of three projects, and each project's by several of them.
+    pub(crate) fn ways(&self, projects: &[(String, String)]) -> Vec<Way> {
+        let (http, url, grpc) = (&self.client, self.url(), self.writer.client());
+        let way = |project: usize, parcel, kind| {
+            let (project, key) = projects[project].clone();
+            Way { project, key, kind, parcel }
+        };
+        vec![
+            way(0, 1, Kind::Rest(http.clone(), url.clone())),
+            way(1, 10, Kind::RestBatch(http.clone(), url)),
+            way(1, 1, Kind::Store(grpc.clone())),
+            way(0, 20, Kind::StoreBatch(grpc.clone())),
+            way(0, 24, Kind::StoreStream(grpc.clone())),
+            way(2, 24, Kind::StoreStream(grpc)),
+        ]
     }
 }

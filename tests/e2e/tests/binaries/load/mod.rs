@@ -1,7 +1,7 @@
 //! Applications that send events without end, by every way there is, and hold the writer to its acknowledgements.
 
 pub(crate) mod ledger;
-mod sender;
+pub(crate) mod sender;
 pub(crate) mod way;
 
 use std::sync::Arc;

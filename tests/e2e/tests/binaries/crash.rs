@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mesher_testing::KillablePostgres;
+use mesher_testing::{KillablePostgres, TestDatabase};
 use rand::{Rng, RngExt as _};
 use tokio::time::Instant;
 
@@ -122,4 +122,20 @@ async fn no_acknowledged_event_is_lost_or_stored_twice_when_the_writer_or_postgr
     running.writer.ready().await;
     let output = running.writer.process.output();
     assert!(!output.contains("left in the log"), "all was settled before: {output}");
+}
+
+/// What is found above must be able to be missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_writer_without_a_log_loses_when_it_is_killed_is_found_missing() {
+    let unflushed = ["--flush-interval", "1h", "--flush-events", "1000000", "--buffer-events", "1000000"];
+    let flags = [&["--durability", "memory"], &unflushed[..]].concat();
+    let mut running = Running::start_on(TestDatabase::new().await, &flags, &[]).await;
+    let token = running.token("ada@example.com").await;
+    let (_, projects) = running.projects(&token, &["Shop", "Bank", "Blog"]).await;
+    let load = Load::start(running.ways(&projects), chance::seed());
+    load.progress(EVENTS).await;
+    running.writer.kill().await;
+    let ledger = load.stop().await;
+    let difference = ledger.compare(running.database.pool()).await.unwrap();
+    assert_eq!(difference, Difference { missing: ledger.acknowledged(), ..Difference::default() });
 }

@@ -13,5 +13,6 @@ mod replicas;
 mod rest;
 mod running;
 mod shutdown;
+mod synced;
 mod telemetry;
 mod writer;

@@ -10,6 +10,9 @@ use super::{ledger::Ledger, way::Way};
 /// How long to wait before what was not acknowledged is sent again.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// What events are about: several matters in each batch, as from any application.
+const MATTERS: [&str; 5] = ["timeout", "no such user", "connection refused", "out of stock", "disk full"];
+
 /// An event that is to be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -20,10 +23,11 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// One with a given id, which is its message too.
+    /// One with a given id.
     pub(crate) fn with_id(id: u128) -> Self {
+        let matter = MATTERS[(id % MATTERS.len() as u128) as usize];
         let id = format!("{:032x}", id.max(1));
-        Self { message: id.clone(), id: Some(id) }
+        Self { message: format!("{matter}: {id}"), id: Some(id) }
     }
 
     /// One whose id the writer makes.
@@ -41,7 +45,7 @@ impl Event {
 
 pub(super) struct Sender {
     number: usize,
-    made: u64,
+    made: usize,
     way: Way,
     ledger: Arc<Ledger>,
     random: StdRng,
@@ -89,7 +93,7 @@ impl Sender {
     }
 }
 
-fn message(sender: usize, made: &mut u64) -> String {
+fn message(sender: usize, made: &mut usize) -> String {
     *made += 1;
-    format!("{sender}-{made}")
+    format!("{}: {sender}-{made}", MATTERS[*made % MATTERS.len()])
 }

@@ -106,17 +106,8 @@ struct Server {
 impl Server {
     async fn start() -> Result<Self, String> {
         let scratch = ScratchDir::new_in_memory();
-        let explicit = env::var_os("MESHER_POSTGRES_BIN").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let search = Search { explicit, cache_dir: cache_dir(), data_dir: None };
-        let binaries = locate(&search).await.map_err(|error| error.to_string())?;
-        let mut options = Options::new(binaries, scratch.join("postgres"));
-        for (name, value) in SETTINGS {
-            options = options.set(*name, *value);
-        }
-        let postgres = start(options).await.map_err(|error| error.to_string())?;
-        if !postgres.socket_dir().starts_with(scratch.path()) {
-            watchdog::guard_dir(postgres.socket_dir());
-        }
+        let options = options(&scratch, SETTINGS).await?;
+        let postgres = start_guarded(&scratch, options).await?;
         let connection =
             prepare(&postgres).await.map_err(|error| format!("the template database: {error}"))?;
         Ok(Self { postgres, connection, created: 0, _scratch: scratch })
@@ -149,6 +140,24 @@ impl Server {
             name,
         })
     }
+}
+
+/// A server in `scratch` with these settings.
+pub(crate) async fn options(scratch: &ScratchDir, settings: &[(&str, &str)]) -> Result<Options, String> {
+    let explicit = env::var_os("MESHER_POSTGRES_BIN").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let search = Search { explicit, cache_dir: cache_dir(), data_dir: None };
+    let binaries = locate(&search).await.map_err(|error| error.to_string())?;
+    let options = Options::new(binaries, scratch.join("postgres"));
+    Ok(settings.iter().fold(options, |options, (name, value)| options.set(*name, *value)))
+}
+
+/// Starts a server whose data is in `scratch`; its socket goes away as well, wherever it is.
+pub(crate) async fn start_guarded(scratch: &ScratchDir, options: Options) -> Result<Postgres, String> {
+    let postgres = start(options).await.map_err(|error| error.to_string())?;
+    if !postgres.socket_dir().starts_with(scratch.path()) {
+        watchdog::guard_dir(postgres.socket_dir());
+    }
+    Ok(postgres)
 }
 
 /// Migrates the template once, and closes it to connections: a template in use cannot be copied.

@@ -41,8 +41,11 @@ impl TestDatabase {
 
     async fn with(schema: Schema) -> Self {
         let created = cluster::create(schema).await;
-        let Created { connect, url, name } =
-            created.unwrap_or_else(|error| panic!("no database for this test: {error}"));
+        Self::of(created.unwrap_or_else(|error| panic!("no database for this test: {error}")))
+    }
+
+    pub(crate) fn of(created: Created) -> Self {
+        let Created { connect, url, name } = created;
         let pool = PgPoolOptions::new().max_connections(POOL_CONNECTIONS).connect_lazy_with(connect.clone());
         Self { name, url, connect, pool }
     }

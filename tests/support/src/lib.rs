@@ -1,6 +1,7 @@
 //! What the tests share.
 //!
 //! - [`TestDatabase`]: a migrated database of its own for every test, on one PostgreSQL server a test process.
+//! - [`KillablePostgres`]: a server of a test's own, for a test that kills it.
 //! - [`Process`]: one of the real binaries, started, read and stopped.
 //! - [`ScratchDir`]: a directory that goes away, along with a PostgreSQL server that runs in it.
 //! - [`http_client`]: a client for HTTP.
@@ -15,15 +16,18 @@ mod cluster;
 mod database;
 mod eventually;
 mod http;
+mod killable;
 mod output;
 mod process;
 mod scratch;
 mod tools;
+mod tree;
 mod watchdog;
 
 pub use database::TestDatabase;
 pub use eventually::{Condition, eventually};
 pub use http::http_client;
+pub use killable::KillablePostgres;
 pub use process::Process;
 pub use scratch::ScratchDir;
 pub use tools::tool;

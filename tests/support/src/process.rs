@@ -36,13 +36,29 @@ impl Process {
     /// # Panics
     /// If the binary was not built, or cannot be run.
     pub fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_under(&[], name, arguments, variables)
+    }
+
+    /// The same by another program, such as a tracer, with arguments of its own. It must become the binary: its process
+    /// is the one that is signalled and killed.
+    ///
+    /// # Panics
+    /// As [`Process::start`].
+    pub fn start_under(program: &[&str], name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let path = binary(name);
         assert!(
             path.exists(),
             "{} is missing: run `cargo build --workspace --bins` first (`cargo test --workspace` builds it too)",
             path.display()
         );
-        let mut command = Command::new(path);
+        let mut command = match program {
+            [] => Command::new(path),
+            [program, its_own @ ..] => {
+                let mut command = Command::new(program);
+                command.args(its_own).arg(path);
+                command
+            }
+        };
         for (variable, _) in env::vars_os() {
             let text = variable.to_string_lossy();
             if text.starts_with("MESHER_") || text.starts_with("OTEL_") || text == "RUST_LOG" {

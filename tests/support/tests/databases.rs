@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use mesher_testing::TestDatabase;
+use mesher_testing::{KillablePostgres, TestDatabase};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
 #[tokio::test]
@@ -66,4 +66,24 @@ async fn many_tests_at_once_get_a_database_each() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 20);
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_comes_back_at_the_same_place_with_what_was_committed() {
+    let mut postgres = KillablePostgres::start().await;
+    let mut connection = PgConnection::connect_with(&postgres.database().connect_options()).await.unwrap();
+    sqlx::query("CREATE TABLE mine (id int)").execute(&mut connection).await.unwrap();
+    sqlx::query("SELECT 1 / 0").execute(&mut connection).await.unwrap_err();
+    for _ in 0..3 {
+        postgres.kill().await;
+        sqlx::query("SELECT 1").execute(&mut connection).await.unwrap_err();
+        PgConnection::connect(postgres.database().url()).await.unwrap_err();
+        postgres.start_again().await;
+        connection = PgConnection::connect(postgres.database().url()).await.unwrap();
+        sqlx::query("INSERT INTO mine VALUES (1)").execute(&mut connection).await.unwrap();
+    }
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM mine").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(rows, 3);
+    let errors = postgres.errors();
+    assert!(errors.len() == 1 && errors["22012"].contains("division by zero"), "{errors:?}");
 }

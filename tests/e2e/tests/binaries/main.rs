@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod accounts;
 mod bad_input;
+mod chance;
+mod counts;
 mod crash;
 mod grpc;
+mod load;
+mod replicas;
 mod rest;
 mod running;
 mod shutdown;
+mod synced;
 mod telemetry;
+mod writer;

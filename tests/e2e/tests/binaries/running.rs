@@ -1,9 +1,14 @@
 //! The six binaries, running.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use mesher_testing::{Process, ScratchDir, TestDatabase, eventually, http_client};
+use mesher_testing::{Process, TestDatabase, eventually, http_client};
 use serde_json::Value;
+
+use crate::{
+    load::way::{Kind, Way},
+    writer::Writer,
+};
 
 /// Long enough for a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -13,10 +18,11 @@ pub(crate) const SERVICES: [&str; 5] = ["org", "project", "user", "writer", "iss
 /// The services and the gateway, each a process, on a database of their own.
 pub(crate) struct Running {
     pub(crate) database: TestDatabase,
+    /// All but the writer.
     pub(crate) processes: BTreeMap<&'static str, Process>,
-    addresses: BTreeMap<&'static str, BTreeMap<String, SocketAddr>>,
+    pub(crate) writer: Writer,
+    addresses: BTreeMap<&'static str, BTreeMap<String, String>>,
     pub(crate) client: reqwest::Client,
-    scratch: ScratchDir,
 }
 
 /// What an HTTP request was answered.
@@ -49,31 +55,39 @@ impl Running {
     /// Starts all, with these variables besides. No event is flushed for its age: a test that looks at what is buffered
     /// must not have to be faster than a timer.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
-        let database = TestDatabase::new().await;
-        let scratch = ScratchDir::new();
-        let log_dir = scratch.join("log").display().to_string();
+        Self::start_on(TestDatabase::new().await, &["--flush-interval", "1h"], variables).await
+    }
+
+    /// Starts all on this database, the writer with these flags.
+    pub(crate) async fn start_on(
+        database: TestDatabase,
+        writer: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let arguments = [&listen[..], &["--database-url", database.url()]].concat();
         let mut processes = BTreeMap::new();
-        for service in SERVICES {
-            let mut arguments = [&listen[..], &["--database-url", database.url()]].concat();
-            if service == "writer" {
-                arguments.extend(["--flush-interval", "1h", "--log-dir", &log_dir]);
-            }
+        for service in SERVICES.into_iter().filter(|service| *service != "writer") {
             processes.insert(service, Process::start(&format!("mesher-{service}"), &arguments, variables));
         }
+        let writer = Writer::start(database.url(), writer, variables).await;
         let mut addresses = BTreeMap::new();
         for (service, process) in &mut processes {
-            addresses.insert(*service, process.ready().await);
+            let ready = process.ready().await;
+            addresses.insert(*service, ready.into_iter().map(|(kind, at)| (kind, at.to_string())).collect());
         }
+        let of_writer = ["grpc", "admin"].map(|kind| (kind.to_owned(), writer.address(kind).to_owned()));
+        addresses.insert("writer", BTreeMap::from(of_writer));
         let peers = SERVICES.map(|service| {
             (format!("--{service}-address"), format!("http://{}", addresses[service]["grpc"]))
         });
         let peers: Vec<&str> = peers.iter().flat_map(|(flag, address)| [flag.as_str(), address]).collect();
         let mut gateway = Process::start("mesher-gateway", &[&listen[..], &peers].concat(), variables);
-        addresses.insert("gateway", gateway.ready().await);
+        let ready = gateway.ready().await;
+        addresses.insert("gateway", ready.into_iter().map(|(kind, at)| (kind, at.to_string())).collect());
         processes.insert("gateway", gateway);
         let client = http_client().build().unwrap();
-        let running = Self { database, processes, addresses, client, scratch };
+        let running = Self { database, processes, writer, addresses, client };
         eventually("the gateway was ready", PATIENCE, async || {
             running.get("/readyz", "").await.status == 200
         })
@@ -81,37 +95,9 @@ impl Running {
         running
     }
 
-    /// Kills the writer, as a crash would, and starts it again where it was.
-    pub(crate) async fn crash_writer(&mut self) {
-        if let Some(mut writer) = self.processes.remove("writer") {
-            writer.kill();
-            writer.wait(PATIENCE).await;
-        }
-        let log_dir = self.scratch.join("log").display().to_string();
-        let (grpc, admin) = (self.address("writer", "grpc"), self.address("writer", "admin"));
-        let listen = ["--listen", &grpc, "--admin-listen", &admin, "--database-url", self.database.url()];
-        let flags = [&listen[..], &["--flush-interval", "50ms", "--log-dir", &log_dir]].concat();
-        for _ in 0..10 {
-            let mut writer = Process::start("mesher-writer", &flags, &[]);
-            eventually("the writer was ready, or ended", PATIENCE, async || {
-                writer.ended().is_some() || writer.output().contains("mesher-writer ready")
-            })
-            .await;
-            if writer.ended().is_none() {
-                self.processes.insert("writer", writer);
-                return;
-            }
-            // While nobody listened there, the system gave the port to a connection that somebody made.
-            let output = writer.output();
-            assert!(output.contains("Address already in use"), "{output}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        panic!("the writer's port was never free");
-    }
-
     /// Where a process serves `grpc`, `http` or `admin`.
     pub(crate) fn address(&self, process: &str, kind: &str) -> String {
-        self.addresses[process][kind].to_string()
+        self.addresses[process][kind].clone()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -159,11 +145,40 @@ impl Running {
 
     /// Creates an organization, a project and a key: the ids of the first two, and the key.
     pub(crate) async fn project(&self, token: &str) -> (String, String, String) {
-        let org = self.post("/v1/orgs", token, r#"{"name": "Acme"}"#).await.text("/org/orgId");
-        let projects = format!("/v1/orgs/{org}/projects");
-        let project = self.post(&projects, token, r#"{"name": "Shop"}"#).await.text("/project/projectId");
-        let keys = format!("/v1/projects/{project}/api-keys");
-        let key = self.post(&keys, token, "{}").await.text("/secret");
+        let (org, mut projects) = self.projects(token, &["Shop"]).await;
+        let (project, key) = projects.remove(0);
         (org, project, key)
+    }
+
+    /// Creates an organization with projects of these names: its id, and the id and a key of each project.
+    pub(crate) async fn projects(&self, token: &str, names: &[&str]) -> (String, Vec<(String, String)>) {
+        let org = self.post("/v1/orgs", token, r#"{"name": "Acme"}"#).await.text("/org/orgId");
+        let mut projects = Vec::new();
+        for name in names {
+            let path = format!("/v1/orgs/{org}/projects");
+            let body = format!(r#"{{"name": "{name}"}}"#);
+            let project = self.post(&path, token, &body).await.text("/project/projectId");
+            let keys = format!("/v1/projects/{project}/api-keys");
+            let key = self.post(&keys, token, "{}").await.text("/secret");
+            projects.push((project, key));
+        }
+        (org, projects)
+    }
+
+    /// Every way at once for the events of three projects, and each project's by several of them.
+    pub(crate) fn ways(&self, projects: &[(String, String)]) -> Vec<Way> {
+        let (http, url, grpc) = (&self.client, self.url(), self.writer.client());
+        let way = |project: usize, parcel, kind| {
+            let (project, key) = projects[project].clone();
+            Way { project, key, kind, parcel }
+        };
+        vec![
+            way(0, 1, Kind::Rest(http.clone(), url.clone())),
+            way(1, 10, Kind::RestBatch(http.clone(), url)),
+            way(1, 1, Kind::Store(grpc.clone())),
+            way(0, 20, Kind::StoreBatch(grpc.clone())),
+            way(0, 24, Kind::StoreStream(grpc.clone())),
+            way(2, 24, Kind::StoreStream(grpc)),
+        ]
     }
 }

@@ -1,9 +1,17 @@
 //! SIGTERM: nothing that was acknowledged is lost, and the exit status is 0.
 
-use mesher_testing::http_client;
+use mesher_testing::{KillablePostgres, TestDatabase, http_client};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::running::{PATIENCE, Running};
+use crate::{
+    accounts::Accounts,
+    chance,
+    load::{Load, ledger::Difference},
+    running::{PATIENCE, Running},
+};
+
+/// How many events are acknowledged before the signal.
+const EVENTS: usize = 500;
 
 #[tokio::test]
 async fn on_sigterm_every_binary_stops_in_order_and_the_writer_stores_what_it_has() {
@@ -25,13 +33,62 @@ async fn on_sigterm_every_binary_stops_in_order_and_the_writer_stores_what_it_ha
 
     // The way of the events, in the order of a rolling stop: the gateway first.
     for name in ["gateway", "org", "project", "user", "issue", "writer"] {
-        let process = running.processes.get_mut(name).unwrap();
+        let process = match name {
+            "writer" => &mut running.writer.process,
+            _ => running.processes.get_mut(name).unwrap(),
+        };
         process.terminate();
         assert_eq!(process.wait(PATIENCE).await.code(), Some(0), "{name}: {}", process.output());
     }
     let stored: i64 =
         sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(running.database.pool()).await.unwrap();
     assert_eq!(stored, 30);
+}
+
+#[tokio::test]
+async fn on_sigterm_under_load_every_event_that_was_acknowledged_is_stored() {
+    // Without a log the oldest would make room for others if the buffer were full, and rightly.
+    let memory = ["--durability", "memory", "--buffer-events", "1000000"];
+    for durability in [&["--durability", "disk"][..], &memory] {
+        let flags = [&["--flush-interval", "50ms"], durability].concat();
+        let mut running = Running::start_on(TestDatabase::new().await, &flags, &[]).await;
+        let token = running.token("ada@example.com").await;
+        let (_, projects) = running.projects(&token, &["Shop", "Bank", "Blog"]).await;
+        let load = Load::start(running.ways(&projects), chance::seed());
+        load.progress(EVENTS).await;
+        let status = running.writer.terminate().await;
+        assert_eq!(status.code(), Some(0), "{}", running.writer.process.output());
+        let ledger = load.stop().await;
+        let difference = ledger.compare(running.database.pool()).await.unwrap();
+        assert_eq!(difference, Difference::default(), "{durability:?}");
+    }
+}
+
+#[tokio::test]
+async fn on_sigterm_without_a_database_every_event_that_was_acknowledged_is_left_to_the_next_start() {
+    let mut postgres = KillablePostgres::start().await;
+    // Nothing is stored before the signal.
+    let flags = ["--flush-interval", "1h", "--flush-events", "1000000"];
+    let mut running = Running::start_on(postgres.database().clone(), &flags, &[]).await;
+    let token = running.token("ada@example.com").await;
+    let (_, projects) = running.projects(&token, &["Shop", "Bank", "Blog"]).await;
+    let load = Load::start(running.ways(&projects), chance::seed());
+    load.progress(EVENTS).await;
+    postgres.kill().await;
+    let status = running.writer.terminate().await;
+    assert_eq!(status.code(), Some(0), "{}", running.writer.process.output());
+    let ledger = load.stop().await;
+    postgres.start_again().await;
+    let difference = ledger.compare(running.database.pool()).await.unwrap();
+    assert_eq!(difference, Difference { missing: ledger.acknowledged(), ..Difference::default() });
+
+    running.writer.start_again();
+    running.writer.ready().await;
+    let accounts = Accounts { client: running.writer.client(), token };
+    for (project, _) in &projects {
+        accounts.settled(project).await;
+    }
+    assert_eq!(ledger.compare(running.database.pool()).await.unwrap(), Difference::default());
 }
 
 #[tokio::test]

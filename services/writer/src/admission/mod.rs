@@ -1,15 +1,16 @@
 //! Admission: from what a sender sent to an [`Event`], or to the reason why it is refused. What can be normalised
 //! is; what cannot be gets an error that names the field. Nothing that passes here can spoil a batch.
 
-mod depth;
 mod fields;
 mod grouping;
+mod numbers;
 mod parse;
+mod scan;
 mod shape;
 mod struct_json;
 mod surrogates;
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use chrono::{DateTime, Utc};
 use mesher_common::{
@@ -64,17 +65,21 @@ fn admit_json(
     json: &[u8],
     now: DateTime<Utc>,
 ) -> Result<Event, AdmissionError> {
-    if json.len() > MAX_EVENT_BYTES {
-        let description = format!("has {} bytes; {MAX_EVENT_BYTES} are allowed", json.len());
-        return Err(AdmissionError::TooLarge(Violation::new(field, description)));
-    }
-    if depth::exceeds(json, MAX_EVENT_DEPTH) {
+    check_size(field, json)?;
+    let scanned = scan::scan(json, MAX_EVENT_DEPTH);
+    if scanned.is_too_deep {
         return Err(Violation::new(field, format!("is nested deeper than {MAX_EVENT_DEPTH} levels")).into());
     }
-    let json = &*surrogates::replace(json);
+    let mut json = surrogates::replace(json);
+    if scanned.has_odd_numbers
+        && let Some(quoted) = numbers::quote_too_large(&json)
+    {
+        check_size(field, &quoted)?;
+        json = Cow::Owned(quoted);
+    }
     let unreadable =
         |error: &dyn std::fmt::Display| Violation::new(field, format!("cannot be read as JSON: {error}"));
-    let text = std::str::from_utf8(json).map_err(|error| unreadable(&error))?;
+    let text = std::str::from_utf8(&json).map_err(|error| unreadable(&error))?;
     let event = match parse::parse(text) {
         Ok(Value::Object(event)) => event,
         Ok(other) => {
@@ -94,9 +99,17 @@ fn admit_json(
         fingerprint: grouping::fingerprint(&event, &exceptions, fields.message.as_deref()),
         row: (),
     };
-    let payload = payload::compress(json).map_err(AdmissionError::Compression)?;
+    let payload = payload::compress(&json).map_err(AdmissionError::Compression)?;
     let row = Row::encode(&event, &fields, &payload);
     Ok(event.with_row(row))
+}
+
+fn check_size(field: &'static str, json: &[u8]) -> Result<(), AdmissionError> {
+    if json.len() <= MAX_EVENT_BYTES {
+        return Ok(());
+    }
+    let description = format!("has {} bytes; {MAX_EVENT_BYTES} are allowed", json.len());
+    Err(AdmissionError::TooLarge(Violation::new(field, description)))
 }
 
 /// Makes of a record in the log the event that was admitted. Its row is made again only if another version of Mesher made it.

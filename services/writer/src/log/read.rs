@@ -1,6 +1,10 @@
 //! Reading a log that was left behind.
 
-use std::{collections::HashMap, io, ops::Range};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    ops::Range,
+};
 
 use mesher_common::id::{EventId, ProjectId};
 
@@ -20,8 +24,8 @@ pub struct Recovered {
     pub damage: Vec<Damage>,
     /// How many bytes of groups that were never acknowledged are not whole.
     pub torn_bytes: u64,
-    /// The segments that there are.
-    pub segments: Vec<u64>,
+    /// The segments that there are, and how many bytes each has.
+    pub segments: BTreeMap<u64, u32>,
     /// The number of the last segment; 0 where there is none.
     pub last_segment: u64,
     /// How far the last segment that was kept is acknowledged for certain.
@@ -110,7 +114,7 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
         recovered.torn_bytes += u64::from(scan.length);
         return fs.remove(&name);
     }
-    recovered.segments.push(scan.segment);
+    recovered.segments.insert(scan.segment, scan.length);
     recovered.before = Header { before: scan.segment, acknowledged: scan.acknowledged };
     if !scan.has_header {
         recovered.damage.push(Damage { segment: name.clone(), offset: 0, length: size(HEADER)? });

@@ -129,6 +129,18 @@ impl Simulated {
         state.capacity = None;
     }
 
+    /// Another disk that is like this one.
+    pub(crate) fn copy(&self) -> Self {
+        let state = self.state();
+        let copy = State {
+            life: state.life,
+            files: state.files.clone(),
+            removed: state.removed.clone(),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(copy)), life: state.life }
+    }
+
     /// The process is killed: gives the way for the next one, which finds everything as it was left.
     pub(crate) fn kill(&self) -> Self {
         self.heal();

@@ -268,7 +268,7 @@ fn it_works_on_a_real_directory() {
         recovered.records.iter().map(|found| read(&fs, found.position).unwrap()).collect();
     assert_eq!(found, (0..30).map(record).collect::<Vec<_>>());
     drop(log);
-    remove(&fs, &recovered.segments).unwrap();
+    remove(&fs, &recovered.segments.into_keys().collect::<Vec<_>>()).unwrap();
     assert_eq!(Log::open(fs, SEGMENT).unwrap().1.records, []);
     std::fs::remove_dir(directory).unwrap();
 }

@@ -56,6 +56,10 @@ pub struct WriterArgs {
     /// The most bytes of a project that wait on disk.
     #[arg(long, env = "MESHER_QUOTA_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub quota_bytes: u64,
+    /// The most bytes of all projects that wait on disk; each shard has its part. Past it events are refused, or, with
+    /// --when-full drop-oldest, the projects that have the most there lose their oldest. A shard has 256 MiB at the least.
+    #[arg(long, env = "MESHER_LOG_BYTES", default_value_t = 8 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub log_bytes: u64,
     /// How many shards the projects are spread over: each is a task with one flush in flight.
     #[arg(long, env = "MESHER_SHARDS", default_value = "2")]
     pub shards: NonZeroUsize,

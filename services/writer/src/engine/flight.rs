@@ -1,50 +1,61 @@
 //! A flush on its way: from a batch that may have to be read first, to what became of each event.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use mesher_common::id::ProjectId;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     account::{DropReason, Settled},
-    flush::{Perseverance, flush},
+    flush::{End, Perseverance, flush},
     held::Held,
     load::load,
     sink::Sink,
 };
 use crate::{
     event::Event,
-    log::{Position, fs::Directory},
+    log::{Position, fs::FileSystem},
 };
 
-/// A flush that ended: whose events it had, where they are in the log, and what became of them.
+/// What is remembered of an event in flight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    pub(super) project: ProjectId,
+    pub(super) number: u64,
+    pub(super) since: Instant,
+    pub(super) position: Option<Position>,
+}
+
+impl Seat {
+    pub(super) fn of(project: ProjectId, held: &Held) -> Self {
+        Self { project, number: held.number, since: held.since, position: held.position() }
+    }
+}
+
+/// A flush that ended: which events it had, and what became of them.
 #[derive(Debug)]
 pub(super) struct Landing {
-    pub(super) passengers: Vec<(ProjectId, Range<usize>)>,
-    pub(super) positions: Vec<Option<Position>>,
-    /// `None` where an event was left to the log.
-    pub(super) settled: Vec<Option<Settled>>,
+    pub(super) seats: Vec<Seat>,
+    pub(super) ends: Vec<End>,
     pub(super) took: Duration,
 }
 
 /// Flushes a batch, of which some may have to be read from the log in `directory` first.
-pub(super) async fn fly<S: Sink>(
+pub(super) async fn fly<S: Sink, F: FileSystem>(
     sink: &S,
     batch: Vec<Held>,
-    directory: Option<Directory>,
+    directory: Option<F>,
     closed: &CancellationToken,
     perseverance: &Perseverance,
-) -> Vec<Option<Settled>> {
+) -> Vec<End> {
     let seats = batch.len();
-    let Some(loaded) = load(batch, directory, closed).await else { return vec![None; seats] };
-    let damaged = Some(Settled::Dropped(DropReason::LogDamaged));
-    let mut settled: Vec<Option<Settled>> =
-        loaded.iter().map(|event| if event.is_some() { None } else { damaged }).collect();
-    let places: Vec<usize> =
-        loaded.iter().enumerate().filter(|(_, event)| event.is_some()).map(|(place, _)| place).collect();
-    let events: Vec<Event> = loaded.into_iter().flatten().collect();
-    for (place, outcome) in places.into_iter().zip(flush(sink, &events, perseverance).await) {
-        settled[place] = outcome;
+    let Some(loaded) = load(batch, directory, closed).await else { return vec![End::Left; seats] };
+    let mut ends = vec![End::Settled(Settled::Dropped(DropReason::LogDamaged)); seats];
+    let (places, events): (Vec<usize>, Vec<Event>) =
+        loaded.into_iter().enumerate().filter_map(|(place, event)| Some((place, event?))).unzip();
+    for (place, end) in places.into_iter().zip(flush(sink, &events, perseverance).await) {
+        ends[place] = end;
     }
-    settled
+    ends
 }

@@ -1,6 +1,18 @@
-//! One flush: a batch of events until each of them is settled.
+//! One flush: a batch of events until each of them has met an end.
+//!
+//! What a batch is not taken in for, and what follows:
+//!
+//! - The database says that it is for its data: the batch is halved until the bad event stands alone, which goes to the dead
+//!   letters; the others are stored.
+//! - The database is away, out of something, or its operator's business ([`Blame::Database`]): the whole batch is tried
+//!   again, for as long as it takes.
+//! - Anything else that the database says may lie in the database or in one row. After three tries the batch is halved. An
+//!   event that fails alone is refused for itself if others of its batch were stored, and it fails again after that.
+//!   Otherwise it is put back, so that the shard goes on with the others.
+//!
+//! Without a log, what would be tried again or put back is dropped after three tries.
 
-use std::time::Duration;
+use std::ops::Range;
 
 use mesher_common::db::DatabaseError;
 use rand::RngExt as _;
@@ -8,14 +20,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     account::{DropReason, Settled},
+    blame::Blame,
     sink::{Outcome, Sink, SinkError},
+    tries::Tries,
 };
 use crate::event::Event;
 
-/// How long to wait before the second and the third try.
-const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
-/// The longest wait between two tries, for events that the log keeps.
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How many times a batch, and an event that seems to be bad, is tried.
+const TRIES: usize = 3;
+/// When so many parts in a row fail, it is not for single events: more than a batch has to be halved to have one alone.
+const MAX_FRUITLESS: usize = 16;
 
 /// What becomes of events that the database does not take in.
 #[derive(Clone, Debug)]
@@ -26,123 +40,217 @@ pub(super) enum Perseverance {
     UntilClosed(CancellationToken),
 }
 
-/// Stores a batch, and says of each event what became of it; `None` for those that are left to the log.
-///
-/// A batch that is refused for its data is halved until the bad event stands alone, which goes to the dead letters; the
-/// others are stored.
-pub(super) async fn flush<S: Sink>(
-    sink: &S,
-    batch: &[Event],
-    perseverance: &Perseverance,
-) -> Vec<Option<Settled>> {
-    let mut settled = Vec::with_capacity(batch.len());
-    // The parts that are still to be stored, the first on top.
-    let mut parts = vec![batch];
-    while let Some(part) = parts.pop() {
-        match store(sink, part, perseverance).await {
-            Ok(outcomes) => settled.extend(outcomes.into_iter().map(|outcome| Some(outcome.into()))),
-            Err(SinkError::Unavailable(error)) => {
-                settled.extend(std::iter::repeat_n(given_up(perseverance, part.len(), &error), part.len()));
-            }
-            Err(SinkError::Rejected { sqlstate, reason }) => {
-                if let [event] = part {
-                    settled.push(dead_letter(sink, event, &sqlstate, &reason, perseverance).await);
-                } else {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                }
-            }
-        }
-    }
-    settled
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nothing is to be done about it any more.
+    Settled(Settled),
+    /// It is to be tried again later: what kept it out may lie in itself.
+    PutBack,
+    /// The end has begun: it is left to the log.
+    Left,
 }
 
-async fn store<S: Sink>(
-    sink: &S,
-    part: &[Event],
-    perseverance: &Perseverance,
-) -> Result<Vec<Outcome>, SinkError> {
-    let mut tries = Tries::new(perseverance);
-    loop {
-        match sink.store(part).await {
-            Err(SinkError::Unavailable(error)) => tries.again(part.len(), error).await?,
-            done => return done,
-        }
-    }
+/// Why a part of a batch was not stored.
+enum Failure {
+    /// For its data.
+    Rejected { sqlstate: String, reason: String },
+    /// For something that may lie in one of its events.
+    Unexplained(DatabaseError),
+    /// Nobody tries it any more.
+    GivenUp,
 }
 
-async fn dead_letter<S: Sink>(
-    sink: &S,
-    event: &Event,
-    sqlstate: &str,
-    reason: &str,
-    perseverance: &Perseverance,
-) -> Option<Settled> {
-    tracing::error!(event = event.id.to_hex(), project = %event.project_id, sqlstate, reason, "event refused");
-    let mut tries = Tries::new(perseverance);
-    loop {
-        match sink.dead_letter(event, sqlstate, reason).await {
-            Ok(()) => return Some(Settled::DeadLettered),
-            Err(SinkError::Unavailable(error)) => {
-                if let Err(error) = tries.again(1, error).await {
-                    return given_up(perseverance, 1, &error);
-                }
-            }
-            Err(error @ SinkError::Rejected { .. }) => {
-                tracing::error!(%error, "event dropped: it cannot be kept as a dead letter");
-                return Some(Settled::Dropped(DropReason::DatabaseFailed));
-            }
-        }
-    }
+/// Stores a batch, and says of each event what became of it.
+pub(super) async fn flush<S: Sink>(sink: &S, batch: &[Event], perseverance: &Perseverance) -> Vec<End> {
+    let mut flush = Flush {
+        sink,
+        batch,
+        perseverance,
+        ends: vec![None; batch.len()],
+        alone: Vec::new(),
+        has_stored: false,
+        fruitless: 0,
+        unexplained: None,
+    };
+    flush.store_all().await;
+    flush.judge().await;
+    let kept = flush.keep();
+    flush.ends.into_iter().map(|end| end.unwrap_or(kept)).collect()
 }
 
-/// What becomes of events that nobody tries to store any more.
-fn given_up(perseverance: &Perseverance, events: usize, error: &dyn std::error::Error) -> Option<Settled> {
-    match perseverance {
-        Perseverance::ThreeTries => {
-            tracing::error!(events, %error, "events dropped: the database does not take them in");
-            Some(Settled::Dropped(DropReason::DatabaseFailed))
-        }
-        Perseverance::UntilClosed(_) => {
-            tracing::warn!(events, %error, "events left to the log: the database does not take them in");
-            None
-        }
-    }
-}
-
-/// The tries of one thing that the database did not take in.
-struct Tries<'a> {
+struct Flush<'a, S> {
+    sink: &'a S,
+    batch: &'a [Event],
     perseverance: &'a Perseverance,
-    delays: std::array::IntoIter<Duration, 2>,
-    longer: Duration,
+    /// `None` for what is to be put back.
+    ends: Vec<Option<End>>,
+    /// Events that failed alone, for something that may lie in them.
+    alone: Vec<usize>,
+    has_stored: bool,
+    /// How many parts failed in a row.
+    fruitless: usize,
+    /// What the last part failed for that failed for something that may lie in an event.
+    unexplained: Option<String>,
 }
 
-impl<'a> Tries<'a> {
-    fn new(perseverance: &'a Perseverance) -> Self {
-        Self { perseverance, delays: RETRY_DELAYS.into_iter(), longer: MAX_RETRY_DELAY / 8 }
+impl<S: Sink> Flush<'_, S> {
+    /// Stores what can be stored.
+    async fn store_all(&mut self) {
+        // The parts that are still to be stored, the first on top, and how many times each is tried.
+        let mut parts = vec![(0..self.batch.len(), TRIES)];
+        while let Some((part, tries)) = parts.pop() {
+            let failure = match self.store(part.clone(), tries).await {
+                Ok(()) => continue,
+                Err(failure) => failure,
+            };
+            let tries = match failure {
+                Failure::GivenUp => continue,
+                Failure::Rejected { sqlstate, reason } if part.len() == 1 => {
+                    self.dead_letter(part.start, &sqlstate, &reason).await;
+                    continue;
+                }
+                Failure::Rejected { .. } => tries,
+                Failure::Unexplained(error) => {
+                    self.fruitless += 1;
+                    self.unexplained = Some(cause(&error));
+                    if self.fruitless >= MAX_FRUITLESS {
+                        break;
+                    }
+                    if part.len() == 1 {
+                        self.alone.push(part.start);
+                        continue;
+                    }
+                    1
+                }
+            };
+            let middle = part.start + part.len() / 2;
+            let mut halves = [(middle..part.end, tries), (part.start..middle, tries)];
+            if self.fruitless > 0 && rand::rng().random() {
+                // Where many bad events are together, the next try is to begin elsewhere.
+                halves.reverse();
+            }
+            parts.extend(halves);
+        }
     }
 
-    /// Waits for the next try; gives the error back if there is no point in one.
-    async fn again(&mut self, events: usize, error: DatabaseError) -> Result<(), SinkError> {
-        let delay = match (self.delays.next(), self.perseverance) {
-            (Some(delay), _) => delay,
-            (None, Perseverance::ThreeTries) => return Err(SinkError::Unavailable(error)),
-            (None, Perseverance::UntilClosed(_)) => {
-                self.longer = (self.longer * 2).min(MAX_RETRY_DELAY);
-                // So that the shards do not all come back at once.
-                self.longer.mul_f64(rand::rng().random_range(0.5..=1.0))
+    /// Decides on those that failed alone, now that others were stored or were not.
+    async fn judge(&mut self) {
+        let mut alone = std::mem::take(&mut self.alone);
+        alone.sort_unstable();
+        if !self.has_stored {
+            return;
+        }
+        for place in alone {
+            match self.store(place..place + 1, TRIES).await {
+                Ok(()) | Err(Failure::GivenUp) => {}
+                Err(Failure::Rejected { sqlstate, reason }) => {
+                    self.dead_letter(place, &sqlstate, &reason).await;
+                }
+                Err(Failure::Unexplained(error)) => match error.sqlstate() {
+                    Some(sqlstate) if Blame::of(&error) == Blame::Row => {
+                        self.dead_letter(place, &sqlstate, &cause(&error)).await;
+                    }
+                    _ => self.unexplained = Some(cause(&error)),
+                },
+            }
+        }
+    }
+
+    /// Stores a part of the batch; tries it so many times when it is unknown what it fails for.
+    async fn store(&mut self, part: Range<usize>, tries: usize) -> Result<(), Failure> {
+        let mut again = Tries::new(self.perseverance);
+        let mut tried = 0;
+        loop {
+            let error = match self.sink.store(&self.batch[part.clone()]).await {
+                Ok(outcomes) => {
+                    self.fruitless = 0;
+                    self.has_stored |= outcomes.contains(&Outcome::Stored);
+                    for (end, outcome) in self.ends[part].iter_mut().zip(outcomes) {
+                        *end = Some(End::Settled(outcome.into()));
+                    }
+                    return Ok(());
+                }
+                Err(SinkError::Rejected { sqlstate, reason }) => {
+                    return Err(Failure::Rejected { sqlstate, reason });
+                }
+                Err(SinkError::Unavailable(error)) => error,
+            };
+            tried += 1;
+            if tried >= tries && Blame::of(&error) != Blame::Database {
+                return Err(Failure::Unexplained(error));
+            }
+            if !again.wait(part.len(), &error).await {
+                self.give_up(part, &error);
+                return Err(Failure::GivenUp);
+            }
+        }
+    }
+
+    async fn dead_letter(&mut self, place: usize, sqlstate: &str, reason: &str) {
+        let event = &self.batch[place];
+        let (id, project) = (event.id.to_hex(), &event.project_id);
+        tracing::error!(event = id, %project, sqlstate, reason, "event refused");
+        let mut again = Tries::new(self.perseverance);
+        let settled = loop {
+            match self.sink.dead_letter(event, sqlstate, reason).await {
+                Ok(()) => break Settled::DeadLettered,
+                Err(SinkError::Unavailable(error)) => {
+                    if !again.wait(1, &error).await {
+                        return self.give_up(place..place + 1, &error);
+                    }
+                }
+                Err(error @ SinkError::Rejected { .. }) => {
+                    tracing::error!(event = id, %error, "event dropped: it cannot be kept as a dead letter");
+                    break Settled::Dropped(DropReason::DatabaseFailed);
+                }
             }
         };
-        tracing::warn!(events, %error, ?delay, "a flush failed and is tried again");
+        self.ends[place] = Some(End::Settled(settled));
+    }
+
+    /// Notes that nobody tries a part any more.
+    fn give_up(&mut self, part: Range<usize>, error: &DatabaseError) {
+        let (events, error) = (part.len(), cause(error));
+        let end = match self.perseverance {
+            Perseverance::ThreeTries => {
+                tracing::error!(events, %error, "events dropped: the database does not take them in");
+                End::Settled(Settled::Dropped(DropReason::DatabaseFailed))
+            }
+            Perseverance::UntilClosed(_) => {
+                tracing::warn!(events, %error, "events left to the log: the database does not take them in");
+                End::Left
+            }
+        };
+        self.ends[part].fill(Some(end));
+    }
+
+    /// What becomes of events that are neither settled nor given up.
+    fn keep(&self) -> End {
+        let events = self.ends.iter().filter(|end| end.is_none()).count();
+        let error = self.unexplained.as_deref().unwrap_or_default();
         match self.perseverance {
-            Perseverance::ThreeTries => tokio::time::sleep(delay).await,
-            Perseverance::UntilClosed(closed) => {
-                if closed.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
-                    return Err(SinkError::Unavailable(error));
+            Perseverance::UntilClosed(closed) if closed.is_cancelled() => End::Left,
+            Perseverance::UntilClosed(_) => {
+                if events > 0 {
+                    tracing::warn!(events, error, "events put back: they cannot be stored now");
                 }
+                End::PutBack
+            }
+            Perseverance::ThreeTries => {
+                if events > 0 {
+                    tracing::error!(events, error, "events dropped: the database does not take them in");
+                }
+                End::Settled(Settled::Dropped(DropReason::DatabaseFailed))
             }
         }
-        Ok(())
+    }
+}
+
+/// What the database, or the way to it, says.
+fn cause(error: &DatabaseError) -> String {
+    match error {
+        DatabaseError::Query(cause) | DatabaseError::Unavailable(cause) => cause.to_string(),
     }
 }
 

@@ -7,6 +7,8 @@ use crate::{event::Event, log::Position};
 /// An accepted event that is not settled yet. A long outage leaves many of them to the log alone: those are small.
 #[derive(Debug)]
 pub(super) struct Held {
+    /// Its number in its project, in the order in which they were accepted.
+    pub(super) number: u64,
     /// When it was accepted.
     pub(super) since: Instant,
     place: Place,
@@ -25,17 +27,17 @@ enum Place {
 impl Held {
     /// An event that is only in memory.
     pub(super) fn in_memory(event: Event, since: Instant) -> Self {
-        Self { since, place: Place::Memory(Box::new(event)) }
+        Self { number: 0, since, place: Place::Memory(Box::new(event)) }
     }
 
     /// An event that is in memory and in the log.
     pub(super) fn logged(event: Event, position: Position, since: Instant) -> Self {
-        Self { since, place: Place::Both(Box::new(event), position) }
+        Self { number: 0, since, place: Place::Both(Box::new(event), position) }
     }
 
-    /// An event that was found in the log.
-    pub(super) fn recovered(position: Position, since: Instant) -> Self {
-        Self { since, place: Place::Log(position) }
+    /// An event that is in the log.
+    pub(super) fn left_to_log(number: u64, position: Position, since: Instant) -> Self {
+        Self { number, since, place: Place::Log(position) }
     }
 
     /// Where it is in the log, if it is.
@@ -46,16 +48,34 @@ impl Held {
         }
     }
 
+    /// Notes that it is elsewhere in the log now.
+    pub(super) fn move_to(&mut self, to: Position) {
+        match &mut self.place {
+            Place::Memory(_) => {}
+            Place::Both(_, position) | Place::Log(position) => *position = to,
+        }
+    }
+
     /// Whether it takes memory.
     pub(super) fn is_loaded(&self) -> bool {
         !matches!(self.place, Place::Log(_))
     }
 
-    /// About how many bytes it has.
+    /// How many bytes it has as it is written to a log: the measure by which projects share, wherever their events are.
     pub(super) fn size(&self) -> usize {
         match &self.place {
+            Place::Memory(event) => event.record().length(),
+            Place::Both(_, position) | Place::Log(position) => {
+                usize::try_from(position.length).unwrap_or(usize::MAX)
+            }
+        }
+    }
+
+    /// About how many bytes it takes of memory.
+    pub(super) fn memory(&self) -> usize {
+        match &self.place {
             Place::Memory(event) | Place::Both(event, _) => event.size(),
-            Place::Log(position) => usize::try_from(position.length).unwrap_or(usize::MAX),
+            Place::Log(_) => 0,
         }
     }
 

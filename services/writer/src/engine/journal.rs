@@ -1,25 +1,32 @@
 //! A shard's log: one commit at a time on the blocking pool. What arrives while a group is being synced is the next group,
 //! so that each sync is shared among all who wait.
 
-use std::{collections::BTreeMap, fs::File, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use mesher_common::id::ProjectId;
 use tokio::{
-    sync::oneshot,
+    sync::{OwnedSemaphorePermit, oneshot},
     task::{JoinError, JoinSet},
     time::Instant,
 };
 
-use super::{EngineError, health::Health};
+use super::{
+    EngineError,
+    carry::{Carried, carry},
+    health::Health,
+    segments::{Segment, Segments},
+};
 use crate::{
     event::Event,
-    log::{self, Log, Position, fs::Directory},
+    log::{self, Log, Position, fs::FileSystem},
 };
 
 /// The most bytes that wait to be written. Beyond them a shard takes nothing in until the group before is synced.
 const MAX_WAITING_BYTES: u64 = 8 * 1024 * 1024;
 /// How long after a failed write or sync it is tried whether the disk takes anything again.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
+/// How long cleaning waits when nothing can be gained.
+const CLEAN_DELAY: Duration = Duration::from_secs(1);
 /// An active segment without an unsettled event is only replaced when it has this part of its size: what is left of it is
 /// read again after a crash, and found settled.
 const SEAL_PART: u32 = 32;
@@ -31,78 +38,108 @@ pub(super) struct Entry {
     pub(super) events: Vec<Event>,
     /// How many bytes they take in the log.
     pub(super) bytes: u64,
+    /// What it takes of what may wait for the shard.
+    pub(super) room: OwnedSemaphorePermit,
     pub(super) done: oneshot::Sender<Result<(), EngineError>>,
 }
 
 /// A group that was committed, or was not.
 #[derive(Debug)]
-pub(super) struct Committed {
-    pub(super) entries: Vec<Entry>,
+pub(super) struct Committed<F: FileSystem> {
+    entries: Vec<Entry>,
     /// The positions of all events, in their order.
-    pub(super) result: io::Result<Vec<Position>>,
-    log: Log<Directory>,
+    result: io::Result<Vec<Position>>,
+    log: Log<F>,
+}
+
+/// A segment whose events were carried forward, or were not.
+#[derive(Debug)]
+pub(super) struct Cleaned<F: FileSystem> {
+    carried: Carried,
+    result: io::Result<()>,
+    log: Log<F>,
+}
+
+/// Settled segments that were removed, or of which some were not.
+#[derive(Debug)]
+pub(super) struct Removed {
+    segments: BTreeMap<u64, Segment>,
+    result: io::Result<()>,
 }
 
 /// Something that was done off the shard's task.
 #[derive(Debug)]
-pub(super) enum Done {
-    /// A group was committed, or was not.
-    Committed(Committed),
-    /// Settled segments were removed, or some were not.
-    Removed(io::Result<()>),
+pub(super) enum Done<F: FileSystem> {
+    Committed(Committed<F>),
+    Cleaned(Cleaned<F>),
+    Removed(Removed),
 }
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Journal {
-    directory: Directory,
-    /// Away while a group is being committed.
-    log: Option<Log<Directory>>,
-    /// At most one commit and one removal.
-    jobs: JoinSet<Done>,
+pub(super) struct Journal<F: FileSystem> {
+    directory: F,
+    /// Away while something is written to it.
+    log: Option<Log<F>>,
+    /// At most one that writes, and one removal.
+    jobs: JoinSet<Done<F>>,
     removing: bool,
+    /// When removing may be tried again.
+    remove_at: Option<Instant>,
     waiting: Vec<Entry>,
     waiting_bytes: u64,
-    /// How many events of each segment are not settled.
-    unsettled: BTreeMap<u64, u64>,
+    segments: Segments,
+    /// The most bytes on disk.
+    max_bytes: u64,
+    segment_bytes: u64,
+    cleaning: bool,
+    /// When cleaning may be tried again.
+    clean_at: Option<Instant>,
     /// When to try whether the disk takes anything again; set while the log is failed.
     probe_at: Option<Instant>,
     health: Health,
-    /// Keeps other writers from the log. Each job holds it too: it may outlive the shard.
-    lock: Arc<File>,
 }
 
-impl Journal {
-    /// The journal of a log that was just opened. Its `segments` have so many unsettled events each.
-    pub(super) fn new(
-        directory: Directory,
-        log: Log<Directory>,
-        segments: BTreeMap<u64, u64>,
-        lock: Arc<File>,
-        health: Health,
-    ) -> Self {
+impl<F: FileSystem> Journal<F> {
+    /// The journal of a log that was just opened, with what it holds. It has `max_bytes` on disk at the most.
+    pub(super) fn new(directory: F, log: Log<F>, segments: Segments, max_bytes: u64, health: Health) -> Self {
         Self {
             directory,
+            segment_bytes: log.segment_bytes().into(),
             log: Some(log),
             jobs: JoinSet::new(),
             removing: false,
+            remove_at: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            unsettled: segments,
+            segments,
+            max_bytes,
+            cleaning: false,
+            clean_at: None,
             probe_at: None,
             health,
-            lock,
         }
     }
 
     /// The log's directory, to read from.
-    pub(super) fn directory(&self) -> &Directory {
+    pub(super) fn directory(&self) -> &F {
         &self.directory
     }
 
     /// Whether more can be taken in before the group before is synced.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting_bytes < MAX_WAITING_BYTES
+        // What would be refused now may be taken in when the log is cleaned.
+        self.waiting_bytes < MAX_WAITING_BYTES && !(self.cleaning && self.is_nearly_full())
+    }
+
+    /// Whether so many bytes more are within what there may be on disk.
+    pub(super) fn has_disk(&self, bytes: u64) -> bool {
+        self.segments.bytes() + self.waiting_bytes + bytes <= self.max_bytes
+    }
+
+    /// Whether it is time to make room.
+    fn is_nearly_full(&self) -> bool {
+        self.segments.bytes() + self.waiting_bytes + self.segment_bytes > self.max_bytes
     }
 
     /// Whether nothing can be promised now.
@@ -126,16 +163,13 @@ impl Journal {
         self.waiting.push(entry);
     }
 
-    /// Begins what there is to do: to commit the next group, and to remove what is settled.
+    /// Begins to commit the next group, if there is one.
     pub(super) fn start(&mut self) {
-        self.remove();
         let due = !self.waiting.is_empty() || self.probe_at.is_some_and(|at| at <= Instant::now());
         if due && let Some(mut log) = self.log.take() {
             let entries = std::mem::take(&mut self.waiting);
             self.waiting_bytes = 0;
-            let lock = Arc::clone(&self.lock);
             self.jobs.spawn_blocking(move || {
-                let _lock = lock;
                 let records: Vec<_> =
                     entries.iter().flat_map(|entry| &entry.events).map(Event::record).collect();
                 let result = log.commit(&records);
@@ -146,24 +180,52 @@ impl Journal {
     }
 
     /// Begins to remove the segments without an unsettled event, in a job of its own: nobody waits for it.
-    fn remove(&mut self) {
-        let Some(log) = self.log.as_mut().filter(|_| !self.removing) else { return };
-        let segments = {
-            let seal_bytes = log.segment_bytes() / SEAL_PART;
-            removable(&mut self.unsettled, log, seal_bytes)
-        };
+    pub(super) fn remove(&mut self) {
+        if self.removing || self.remove_at.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        let Some(log) = &mut self.log else { return };
+        let seal_bytes = log.segment_bytes() / SEAL_PART;
+        let segments = self.segments.take_settled(log, seal_bytes);
         if !segments.is_empty() {
             self.removing = true;
-            let (directory, lock) = (self.directory.clone(), Arc::clone(&self.lock));
+            let directory = self.directory.clone();
             self.jobs.spawn_blocking(move || {
-                let _lock = lock;
-                Done::Removed(log::remove(&directory, &segments))
+                let result = log::remove(&directory, &segments.keys().copied().collect::<Vec<_>>());
+                Done::Removed(Removed { segments, result })
             });
         }
     }
 
+    /// What there is to be cleaned, and how many bytes should be left, if the log is nearly full.
+    pub(super) fn to_clean(&self) -> Option<(&Segments, Option<u64>, u64)> {
+        let log = self.log.as_ref().filter(|_| !self.is_failed())?;
+        let is_time = self.clean_at.is_none_or(|at| at <= Instant::now());
+        (is_time && self.is_nearly_full()).then(|| {
+            let active = log.active().map(|(segment, _)| segment);
+            (&self.segments, active, self.max_bytes.saturating_sub(3 * self.segment_bytes))
+        })
+    }
+
+    /// Begins to carry events of a segment forward.
+    pub(super) fn clean(&mut self, events: Vec<Position>) {
+        if let Some(mut log) = self.log.take() {
+            self.cleaning = true;
+            let directory = self.directory.clone();
+            self.jobs.spawn_blocking(move || {
+                let (carried, result) = carry(&directory, &mut log, &events);
+                Done::Cleaned(Cleaned { carried, result, log })
+            });
+        }
+    }
+
+    /// Waits before it is cleaned again: nothing can be gained now.
+    pub(super) fn rest(&mut self) {
+        self.clean_at = Some(Instant::now() + CLEAN_DELAY);
+    }
+
     /// Waits for something to be done; for ever if nothing is being done.
-    pub(super) async fn done(&mut self) -> Result<Done, JoinError> {
+    pub(super) async fn done(&mut self) -> Result<Done<F>, JoinError> {
         match self.jobs.join_next().await {
             Some(done) => done,
             None => std::future::pending().await,
@@ -171,32 +233,52 @@ impl Journal {
     }
 
     /// Notes that a removal ended.
-    pub(super) fn removed(&mut self, result: io::Result<()>) {
+    pub(super) fn removed(&mut self, removed: Removed) {
         self.removing = false;
-        if let Err(error) = result {
-            // Not tried again: at the next start they are read, and found settled.
+        self.remove_at = None;
+        if let Err(error) = removed.result {
             tracing::warn!(directory = ?self.directory, %error, "a settled segment of the log could not be removed");
+            self.segments.put_back(removed.segments);
+            self.remove_at = Some(Instant::now() + PROBE_DELAY);
         }
     }
 
     /// Takes the log back from a commit, and notes what it says of the disk. Gives what is to be acknowledged.
-    pub(super) fn finish(&mut self, committed: Committed) -> (Vec<Entry>, io::Result<Vec<Position>>) {
+    pub(super) fn finish(&mut self, committed: Committed<F>) -> (Vec<Entry>, io::Result<Vec<Position>>) {
         let Committed { entries, result, log } = committed;
-        // Also what could not be begun may have left a file.
-        if log.newest() > 0 {
-            self.unsettled.entry(log.newest()).or_default();
+        self.take_back(log, result.as_ref().err());
+        for position in result.iter().flatten() {
+            self.segments.add(*position);
         }
-        match &result {
-            Ok(positions) => {
-                for position in positions {
-                    *self.unsettled.entry(position.segment).or_default() += 1;
-                }
+        (entries, result)
+    }
+
+    /// Takes the log back from cleaning. Gives what was carried forward, and is safe in both places.
+    pub(super) fn cleaned(&mut self, cleaned: Cleaned<F>) -> Carried {
+        let Cleaned { carried, result, log } = cleaned;
+        self.cleaning = false;
+        if let Err(error) = &result {
+            tracing::warn!(directory = ?self.directory, %error, "the log could not be cleaned");
+            self.rest();
+        }
+        self.take_back(log, None);
+        for to in carried.iter().filter_map(|(_, to)| *to) {
+            self.segments.grow(to);
+        }
+        carried
+    }
+
+    fn take_back(&mut self, log: Log<F>, error: Option<&io::Error>) {
+        // Also what could not be begun may have left a file.
+        self.segments.begin(log.newest());
+        match error {
+            None => {
                 if self.probe_at.take().is_some() {
                     tracing::warn!(directory = ?self.directory, "the log takes events in again");
                     self.health.recovered();
                 }
             }
-            Err(error) => {
+            Some(error) => {
                 if self.probe_at.is_none() {
                     tracing::error!(directory = ?self.directory, %error, "the log failed: no events are taken in");
                     self.health.failed();
@@ -205,14 +287,17 @@ impl Journal {
             }
         }
         self.log = Some(log);
-        (entries, result)
+    }
+
+    /// Notes that an event was carried forward, and is settled where it was.
+    pub(super) fn carried(&mut self, from: Position, to: Position) {
+        self.segments.settle(from);
+        self.segments.add(to);
     }
 
     /// Notes that an event is settled.
     pub(super) fn settle(&mut self, position: Position) {
-        if let Some(unsettled) = self.unsettled.get_mut(&position.segment) {
-            *unsettled = unsettled.saturating_sub(1);
-        }
+        self.segments.settle(position);
     }
 
     /// Removes what is settled, at the end: when all is, nothing is left to be read at the next start.
@@ -221,23 +306,10 @@ impl Journal {
         while self.jobs.join_next().await.is_some() {}
         if let Some(log) = &mut self.log {
             log.seal();
-            let segments = removable(&mut self.unsettled, log, 0);
+            let segments: Vec<u64> = self.segments.take_settled(log, 0).into_keys().collect();
             let directory = self.directory;
             // What cannot be removed is read again at the next start.
             let _ = tokio::task::spawn_blocking(move || log::remove(&directory, &segments)).await;
         }
     }
-}
-
-/// Takes the segments without an unsettled event, but for the active one while it has less than `seal_bytes`.
-fn removable(unsettled: &mut BTreeMap<u64, u64>, log: &mut Log<Directory>, seal_bytes: u32) -> Vec<u64> {
-    if let Some((segment, bytes)) = log.active()
-        && bytes >= seal_bytes
-        && unsettled.get(&segment) == Some(&0)
-    {
-        log.seal();
-    }
-    let active = log.active().map(|(segment, _)| segment);
-    let settled = |segment: &u64, unsettled: &mut u64| *unsettled == 0 && Some(*segment) != active;
-    unsettled.extract_if(.., settled).map(|(segment, _)| segment).collect()
 }

@@ -8,7 +8,7 @@ use super::held::Held;
 use crate::{
     admission,
     event::Event,
-    log::{self, Position, ReadError, fs::Directory},
+    log::{self, Position, ReadError, fs::FileSystem},
 };
 
 /// How long to wait before reading again what could not be read.
@@ -16,9 +16,9 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Loads a batch, in its order; `None` for an event whose record is damaged. What cannot be read for another reason is
 /// tried again until it can, or until `closed`: then nothing is given, and everything is left to the log.
-pub(super) async fn load(
+pub(super) async fn load<F: FileSystem>(
     batch: Vec<Held>,
-    directory: Option<Directory>,
+    directory: Option<F>,
     closed: &CancellationToken,
 ) -> Option<Vec<Option<Event>>> {
     let mut loaded = Vec::with_capacity(batch.len());
@@ -64,7 +64,7 @@ pub(super) async fn load(
     Some(loaded)
 }
 
-fn restore(directory: &Directory, position: Position) -> Result<Event, ReadError> {
+fn restore<F: FileSystem>(directory: &F, position: Position) -> Result<Event, ReadError> {
     let record = log::read(directory, position)?;
     admission::restore(record).map_err(|error: io::Error| ReadError::Damaged(error.to_string()))
 }

@@ -21,7 +21,7 @@ impl Memory {
 
     /// Whether an event that is in the log may be in memory, too. One that is nowhere else has to be.
     pub(super) fn has_room(&self, held: &Held) -> bool {
-        held.position().is_none() || held.size() <= self.left
+        held.position().is_none() || held.memory() <= self.left
     }
 
     /// Counts an event that waits.
@@ -36,7 +36,7 @@ impl Memory {
 }
 
 fn counted(held: &Held) -> usize {
-    if held.is_loaded() && held.position().is_some() { held.size() } else { 0 }
+    if held.is_loaded() && held.position().is_some() { held.memory() } else { 0 }
 }
 
 #[cfg(test)]

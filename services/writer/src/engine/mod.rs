@@ -13,6 +13,8 @@
 //! the rest is the same.
 
 pub mod account;
+mod blame;
+mod carry;
 mod flight;
 mod flush;
 mod health;
@@ -23,13 +25,19 @@ mod memory;
 pub mod metrics;
 mod open;
 mod project;
+mod put_back;
+mod segments;
 mod shard;
 pub mod sink;
+mod tries;
 
 use std::{sync::Arc, time::Duration};
 
 use mesher_common::id::ProjectId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{account::Account, metrics::Metrics, project::Limits, sink::Sink};
@@ -41,6 +49,7 @@ pub use self::{
 use crate::{
     config::{WhenFull, WriterArgs},
     event::Event,
+    log::fs::FileSystem,
 };
 
 /// The most commands that wait for a shard.
@@ -48,6 +57,11 @@ const QUEUE: usize = 1024;
 /// How long a command waits for room in a shard's queue before it is refused. A shard never waits for anything
 /// slow: a full queue means that there is more work than the machine can do.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most memory of events that wait for a shard, to be buffered or to be in the log, in KiB. More than that is let through
+/// when it comes alone.
+const QUEUE_KIB: u32 = 8 * 1024;
+/// The least that the log of a shard may have on disk, in segments: cleaning needs some to work with.
+const MIN_SEGMENTS: u64 = 8;
 
 /// Why the engine did not do what it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +72,8 @@ pub enum EngineError {
     /// The shutdown has begun.
     #[error("the writer is stopping")]
     Closing,
-    /// The project has as much on disk as it may.
-    #[error("the project's quota on disk is full")]
+    /// The project has as much on disk as it may, or all projects have.
+    #[error("the quota on disk is full")]
     QuotaFull,
     /// The log on disk cannot be written.
     #[error("the log on disk cannot be written")]
@@ -84,6 +98,8 @@ pub struct Settings {
     pub quota_events: usize,
     /// The most bytes on disk.
     pub quota_bytes: u64,
+    /// The most bytes on disk of all projects together.
+    pub log_bytes: u64,
     /// What happens past the most on disk.
     pub when_full: WhenFull,
 }
@@ -98,6 +114,12 @@ impl Settings {
             Limits { memory, events: memory, bytes: u64::MAX }
         }
     }
+
+    /// The most bytes of a shard's log.
+    fn shard_log_bytes(&self, segment_bytes: u32) -> u64 {
+        let shards = u64::try_from(self.shards).unwrap_or(u64::MAX).max(1);
+        (self.log_bytes / shards).max(MIN_SEGMENTS * u64::from(segment_bytes))
+    }
 }
 
 impl From<&WriterArgs> for Settings {
@@ -109,6 +131,7 @@ impl From<&WriterArgs> for Settings {
             buffer_events: args.buffer_events.get(),
             quota_events: args.quota_events.get(),
             quota_bytes: args.quota_bytes,
+            log_bytes: args.log_bytes,
             when_full: args.when_full,
         }
     }
@@ -118,7 +141,12 @@ impl From<&WriterArgs> for Settings {
 #[derive(Debug)]
 enum Command {
     /// Take events of one project in, and say when they are safe.
-    Accept { project: ProjectId, events: Vec<Event>, done: oneshot::Sender<Result<(), EngineError>> },
+    Accept {
+        project: ProjectId,
+        events: Vec<Event>,
+        room: OwnedSemaphorePermit,
+        done: oneshot::Sender<Result<(), EngineError>>,
+    },
     /// Count events of a project that were refused at admission.
     Refuse { project: ProjectId, count: u64 },
     /// Store what is buffered of a project, and say how many events were stored.
@@ -127,10 +155,18 @@ enum Command {
     Account { project: ProjectId, reply: oneshot::Sender<Account> },
 }
 
+/// The way to a shard.
+#[derive(Debug)]
+struct Door {
+    commands: mpsc::Sender<Command>,
+    /// A permit for each KiB that may wait.
+    room: Arc<Semaphore>,
+}
+
 /// The way to the shards; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    shards: Arc<[mpsc::Sender<Command>]>,
+    doors: Arc<[Door]>,
     closing: CancellationToken,
     health: Health,
 }
@@ -138,30 +174,31 @@ pub struct Engine {
 impl Engine {
     /// An engine that stores in `sink`, and its shards, each of which is to be run as a task. With `logs`, what they hold
     /// is stored first, and events are acknowledged when they are there.
-    pub fn new<S: Sink>(
+    pub fn new<S: Sink, F: FileSystem>(
         settings: Settings,
         sink: &Arc<S>,
         metrics: &Metrics,
-        logs: Option<Logs>,
-    ) -> (Self, Vec<Shard<S>>) {
+        logs: Option<Logs<F>>,
+    ) -> (Self, Vec<Shard<S, F>>) {
         let closing = CancellationToken::new();
         let health = Health::default();
         metrics.damaged(logs.as_ref().map_or(0, |logs| logs.damaged));
         let logs = logs.map_or_else(Vec::new, |logs| logs.shards.into_iter().map(Some).collect());
         let logs = logs.into_iter().chain(std::iter::repeat_with(|| None));
-        let (senders, shards): (Vec<_>, Vec<_>) = logs
+        let (doors, shards): (Vec<_>, Vec<_>) = logs
             .take(settings.shards)
             .map(|log| {
                 let (sender, commands) = mpsc::channel(QUEUE);
+                let room = Arc::new(Semaphore::new(usize::try_from(QUEUE_KIB).unwrap_or(usize::MAX)));
                 let mut shard =
                     Shard::new(settings, Arc::clone(sink), metrics.clone(), commands, closing.clone());
                 if let Some(log) = log {
                     shard.use_log(log, health.clone());
                 }
-                (sender, shard)
+                (Door { commands: sender, room }, shard)
             })
             .unzip();
-        (Self { shards: senders.into(), closing, health }, shards)
+        (Self { doors: doors.into(), closing, health }, shards)
     }
 
     /// Whether events can be taken in.
@@ -172,7 +209,14 @@ impl Engine {
     /// Takes events of one project in; they are acknowledged when this returns.
     pub async fn accept(&self, project: ProjectId, events: Vec<Event>) -> Result<(), EngineError> {
         let (done, accepted) = oneshot::channel();
-        self.send(project, Command::Accept { project, events, done }).await?;
+        let queued = async {
+            let bytes: usize = events.iter().map(Event::size).sum();
+            let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(QUEUE_KIB);
+            let room = Arc::clone(&self.door(project).room).acquire_many_owned(kib);
+            let room = room.await.map_err(|_| EngineError::Closing)?;
+            self.send(project, Command::Accept { project, events, room, done }).await
+        };
+        timeout(QUEUE_TIMEOUT, queued).await.unwrap_or(Err(EngineError::Overloaded))?;
         accepted.await.map_err(|_| EngineError::Closing)?
     }
 
@@ -200,9 +244,13 @@ impl Engine {
         self.closing.cancel();
     }
 
+    fn door(&self, project: ProjectId) -> &Door {
+        &self.doors[shard_of(project, self.doors.len())]
+    }
+
     async fn send(&self, project: ProjectId, command: Command) -> Result<(), EngineError> {
-        let shard = shard_of(project, self.shards.len());
-        self.shards[shard].send_timeout(command, QUEUE_TIMEOUT).await.map_err(|error| match error {
+        let sent = self.door(project).commands.send_timeout(command, QUEUE_TIMEOUT).await;
+        sent.map_err(|error| match error {
             mpsc::error::SendTimeoutError::Timeout(_) => EngineError::Overloaded,
             mpsc::error::SendTimeoutError::Closed(_) => EngineError::Closing,
         })

@@ -1,17 +1,18 @@
 //! Opening the logs of all shards, with what the process before left in them.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
     fs::{self, File, TryLockError},
     io,
     path::Path,
     sync::Arc,
 };
 
-use mesher_common::id::EventId;
-
-use super::shard_of;
-use crate::log::{self, Log, OpenError, Recovered, RecoveredRecord, fs::Directory};
+use super::{segments::Segments, shard_of};
+use crate::log::{
+    self, Log, OpenError, Position, Recovered, RecoveredRecord,
+    fs::{Directory, FileSystem},
+};
 
 /// A segment that has so many bytes is followed by a new one. It is removed as a whole, and read as a whole at the start.
 pub const SEGMENT_BYTES: u32 = 32 * 1024 * 1024;
@@ -44,28 +45,26 @@ pub enum LogsError {
 
 /// The logs of all shards.
 #[derive(Debug)]
-pub struct Logs {
-    pub(super) shards: Vec<ShardLog>,
+pub struct Logs<F: FileSystem = Directory> {
+    pub(super) shards: Vec<ShardLog<F>>,
     /// How many places in the logs were not what was written.
     pub(super) damaged: u64,
 }
 
 /// The log of one shard.
 #[derive(Debug)]
-pub(super) struct ShardLog {
-    pub(super) directory: Directory,
-    pub(super) log: Log<Directory>,
+pub(super) struct ShardLog<F: FileSystem> {
+    pub(super) directory: F,
+    pub(super) log: Log<F>,
     /// What is not settled, in the order in which it was accepted.
     pub(super) records: Vec<RecoveredRecord>,
-    /// How many records of each segment are not settled.
-    pub(super) segments: BTreeMap<u64, u64>,
-    /// Keeps other writers from the logs of all shards, until this one is done with it.
-    pub(super) lock: Arc<File>,
+    pub(super) segments: Segments,
 }
 
 impl Logs {
-    /// Opens the logs of so many shards below `path`, which is made if it is missing, with segments of `segment_bytes`. What was left by another number of
-    /// shards finds its way to the shard that it belongs to now. Blocks, for as long as it takes to read what was left.
+    /// Opens the logs of so many shards below `path`, which is made if it is missing, with segments of `segment_bytes`. What
+    /// was left by another number of shards finds its way to the shard that it belongs to now. Blocks, for as long as it takes
+    /// to read what was left.
     pub fn open(path: &Path, shards: usize, segment_bytes: u32) -> Result<Self, LogsError> {
         let io = |source| LogsError::Io { directory: path.display().to_string(), source };
         let path = &std::path::absolute(path).map_err(io)?;
@@ -75,96 +74,105 @@ impl Logs {
             TryLockError::WouldBlock => LogsError::InUse(path.display().to_string()),
             TryLockError::Error(source) => io(source),
         })?;
+        let directories = (0..shards.max(left_behind(path).map_err(io)?)).map(|index| {
+            let directory = Directory::create(&path.join(format!("{SHARD_PREFIX}{index}")))?;
+            Ok(directory.locked_by(Arc::clone(&lock)))
+        });
+        let directories = directories.collect::<io::Result<_>>().map_err(io)?;
+        Self::open_in(directories, shards, segment_bytes)
+    }
+}
+
+impl<F: FileSystem> Logs<F> {
+    /// Opens the logs of so many shards in a directory each; there may be more that were left by more shards.
+    pub(super) fn open_in(directories: Vec<F>, shards: usize, segment_bytes: u32) -> Result<Self, LogsError> {
         let mut damaged = 0;
         let (mut open, mut found) = (Vec::new(), Vec::new());
-        for index in 0..shards.max(left_behind(path).map_err(io)?) {
-            let directory = Directory::create(&path.join(format!("{SHARD_PREFIX}{index}"))).map_err(io)?;
+        for (index, directory) in directories.into_iter().enumerate() {
             let (log, recovered) = Log::open(directory.clone(), segment_bytes)?;
             damaged += report(&directory, &recovered);
             // Also segments without a record are to be removed.
-            let segments = recovered.segments.into_iter().map(|segment| (segment, 0)).collect();
-            open.push(ShardLog { directory, log, records: Vec::new(), segments, lock: Arc::clone(&lock) });
-            found.push(recovered.records);
+            let mut segments = Segments::default();
+            recovered.segments.iter().for_each(|(segment, bytes)| segments.insert(*segment, (*bytes).into()));
+            open.push(ShardLog { directory, log, records: Vec::new(), segments });
+            found.extend(recovered.records.into_iter().map(|record| Found {
+                home: shard_of(record.project, shards),
+                index,
+                record,
+            }));
         }
-        let at_home = |(index, records): (usize, &Vec<RecoveredRecord>)| {
-            records.iter().all(|record| shard_of(record.project, shards) == index)
-        };
-        if found.iter().enumerate().all(at_home) {
-            for (shard, records) in open.iter_mut().zip(found) {
-                for record in records {
-                    shard.add(record);
-                }
-            }
-        } else {
-            bring_home(&mut open, found, shards).map_err(io)?;
-        }
+        bring_home(&mut open, once(found))?;
         for ShardLog { directory, segments, .. } in open.split_off(shards) {
             // Everything in it was moved.
-            log::remove(&directory, &segments.into_keys().collect::<Vec<_>>()).map_err(io)?;
+            let segments: Vec<u64> = segments.iter().map(|(segment, _)| segment).collect();
+            log::remove(&directory, &segments).map_err(|source| in_directory(&directory, source))?;
         }
         Ok(Self { shards: open, damaged })
     }
 }
 
-impl ShardLog {
+impl<F: FileSystem> ShardLog<F> {
     fn add(&mut self, record: RecoveredRecord) {
-        *self.segments.entry(record.position.segment).or_default() += 1;
+        self.segments.add(record.position);
         self.records.push(record);
     }
 }
 
-/// A record, and what tells it from all others and puts it in its place.
+/// A record, the shard that it belongs to, and the one whose log it is in.
+#[derive(Clone, Copy)]
 struct Found {
-    received_at: i64,
-    id: EventId,
-    /// The shard that it belongs to, and the one whose log it is in.
     home: usize,
     index: usize,
     record: RecoveredRecord,
 }
 
-/// Gives every record to the shard that it belongs to now, in the order of their arrival. Those that are elsewhere are
-/// copied; a copy and what it was made of are both there until the segment of the latter is removed, and count as one.
-fn bring_home(open: &mut [ShardLog], found: Vec<Vec<RecoveredRecord>>, shards: usize) -> io::Result<()> {
-    let mut all = Vec::new();
-    for (index, records) in found.into_iter().enumerate() {
-        for record in records {
-            let read = log::read(&open[index].directory, record.position).map_err(io::Error::other)?;
-            let home = shard_of(record.project, shards);
-            all.push(Found { received_at: read.received_at, id: read.id, home, index, record });
-        }
-    }
-    // Of two copies, the one that is at home already comes first.
-    all.sort_by_key(|found| (found.received_at, found.id, found.record.project, found.home != found.index));
-    all.dedup_by_key(|found| (found.received_at, found.id, found.record.project));
-    let (staying, mut moving): (Vec<Found>, Vec<Found>) =
-        all.into_iter().partition(|found| found.home == found.index);
+/// Each record once, in the order of their arrival. One that was carried forward, or brought to another shard, is in two
+/// places until the segment that it was in is removed.
+fn once(mut found: Vec<Found>) -> Vec<Found> {
+    let event = |found: &Found| {
+        let RecoveredRecord { received_at, id, project, .. } = found.record;
+        (received_at, id, project)
+    };
+    // The one at home comes first, and the one that was written last.
+    found.sort_unstable_by_key(|found| {
+        (event(found), found.home != found.index, Reverse(found.record.position))
+    });
+    found.dedup_by_key(|found| event(found));
+    found.sort_unstable_by_key(|found| (found.record.received_at, found.index, found.record.position));
+    found
+}
+
+/// Gives every record to the shard that it belongs to now. Those that are elsewhere are copied.
+fn bring_home<F: FileSystem>(open: &mut [ShardLog<F>], mut found: Vec<Found>) -> Result<(), LogsError> {
+    let mut moving: Vec<&mut Found> = found.iter_mut().filter(|found| found.home != found.index).collect();
     // Stable: for each shard they stay in the order of their arrival.
     moving.sort_by_key(|found| found.home);
-    let mut home: Vec<Vec<Found>> = std::iter::repeat_with(Vec::new).take(shards).collect();
-    for found in staying {
-        home[found.home].push(found);
+    for same in moving.chunk_by_mut(|a, b| a.home == b.home) {
+        for group in same.chunks_mut(MOVED_AT_ONCE) {
+            let mut records = Vec::with_capacity(group.len());
+            for found in &*group {
+                let from = &open[found.index].directory;
+                let read = log::read(from, found.record.position).map_err(io::Error::other);
+                records.push(read.map_err(|source| in_directory(from, source))?);
+            }
+            let Some(home) = group.first().map(|found| found.home) else { continue };
+            let ShardLog { directory, log, .. } = &mut open[home];
+            let positions: Vec<Position> =
+                log.commit(&records).map_err(|source| in_directory(directory, source))?;
+            for (found, position) in group.iter_mut().zip(positions) {
+                found.record.position = position;
+                found.index = home;
+            }
+        }
     }
-    for group in moving.chunk_by(|a, b| a.home == b.home).flat_map(|same| same.chunks(MOVED_AT_ONCE)) {
-        let mut records = Vec::with_capacity(group.len());
-        for found in group {
-            let read = log::read(&open[found.index].directory, found.record.position);
-            records.push(read.map_err(io::Error::other)?);
-        }
-        let target = group.first().map_or(0, |found| found.home);
-        let positions = open[target].log.commit(&records)?;
-        for (found, position) in group.iter().zip(positions) {
-            let record = RecoveredRecord { position, ..found.record };
-            home[target].push(Found { record, index: target, ..*found });
-        }
-    }
-    for (shard, mut records) in open.iter_mut().zip(home) {
-        records.sort_by_key(|found| found.received_at);
-        for found in records {
-            shard.add(found.record);
-        }
+    for Found { home, record, .. } in found {
+        open[home].add(record);
     }
     Ok(())
+}
+
+fn in_directory<F: FileSystem>(directory: &F, source: io::Error) -> LogsError {
+    LogsError::Io { directory: directory.directory(), source }
 }
 
 /// How many shards there were, by the directories that they left.
@@ -179,12 +187,16 @@ fn left_behind(path: &Path) -> io::Result<usize> {
 }
 
 /// Tells what was found in a log, and how many places in it are damaged.
-fn report(directory: &Directory, recovered: &Recovered) -> u64 {
+fn report<F: FileSystem>(directory: &F, recovered: &Recovered) -> u64 {
     for damage in &recovered.damage {
         tracing::error!(?directory, ?damage, "a part of the log is damaged, and its events are lost");
     }
     if recovered.torn_bytes > 0 {
-        tracing::info!(?directory, bytes = recovered.torn_bytes, "an unfinished group was cut off the log");
+        tracing::info!(
+            ?directory,
+            bytes = recovered.torn_bytes,
+            "a group in the log was not finished, and not acknowledged"
+        );
     }
     if !recovered.records.is_empty() {
         tracing::info!(

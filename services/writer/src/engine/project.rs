@@ -9,27 +9,30 @@ use super::{
     account::{Account, DropReason, Settled},
     held::Held,
     memory::Memory,
+    put_back::PutBack,
 };
 use crate::log::Position;
 
 /// A project in a shard.
 ///
-/// Its events are numbered in the order in which they were accepted. Those in flight are older than those that
-/// wait, and drop-oldest takes from the front of those that wait: what is unsettled is at most two runs of numbers.
+/// Its events are numbered in the order in which they were accepted. They are flushed and dropped in that order, but for
+/// those that were put back because they could not be stored.
 #[derive(Debug, Default)]
 pub(super) struct Project {
     waiting: VecDeque<Held>,
+    put_back: PutBack,
     /// How many of those that wait take memory.
     loaded: usize,
-    /// How many bytes of those that wait, or are in flight, are in the log.
+    /// How many bytes of those that are not settled are in the log.
     logged_bytes: u64,
     in_flight: usize,
-    in_flight_bytes: u64,
-    /// The number of the first event in flight.
+    /// The lowest number in flight.
     in_flight_from: u64,
     /// How many are on their way into the log, and so not accepted yet.
     being_logged: usize,
     being_logged_bytes: u64,
+    /// How many bytes it may still take off with in the turns that it had.
+    credit: usize,
     account: Account,
     flushes: Vec<Flush>,
     /// Whether the shard has it in its queue of what is due.
@@ -68,9 +71,19 @@ impl Project {
         self.account.refused += count;
     }
 
+    /// How many events are not settled.
+    fn held(&self) -> usize {
+        self.waiting.len() + self.put_back.held.len() + self.in_flight
+    }
+
+    /// How many bytes of its events are in the log, and not settled.
+    pub(super) fn logged_bytes(&self) -> u64 {
+        self.logged_bytes
+    }
+
     /// Whether so many more events, of so many bytes in the log, are within the limits.
     pub(super) fn has_room(&self, events: usize, bytes: u64, limits: Limits) -> bool {
-        self.waiting.len() + self.in_flight + self.being_logged + events <= limits.events
+        self.held() + self.being_logged + events <= limits.events
             && self.logged_bytes + self.being_logged_bytes + bytes <= limits.bytes
     }
 
@@ -95,8 +108,10 @@ impl Project {
         limits: Limits,
         memory: &mut Memory,
     ) -> Vec<Option<Position>> {
+        let first = self.account.accepted;
         self.account.accept(count(events.len()));
-        for mut held in events {
+        for (number, mut held) in (first..).zip(events) {
+            held.number = number;
             if self.loaded + self.in_flight >= limits.memory || !memory.has_room(&held) {
                 held.unload();
             }
@@ -106,14 +121,11 @@ impl Project {
             self.waiting.push_back(held);
         }
         let mut dropped = Vec::new();
-        while (self.waiting.len() + self.in_flight > limits.events || self.logged_bytes > limits.bytes)
-            && let Some(held) = self.waiting.pop_front()
+        while (self.held() > limits.events || self.logged_bytes > limits.bytes)
+            && let Some(held) = self.put_back.held.pop_front().or_else(|| self.waiting.pop_front())
         {
-            memory.unload(&held);
-            self.loaded -= usize::from(held.is_loaded());
-            self.logged_bytes -= bytes_of(held.position());
-            self.account.settle(Settled::Dropped(DropReason::BufferFull));
             dropped.push(held.position());
+            self.forget(&held, Settled::Dropped(DropReason::BufferFull), memory);
         }
         if !dropped.is_empty() {
             self.answer_flushes();
@@ -121,87 +133,172 @@ impl Project {
         dropped
     }
 
+    /// Notes that an event that waited is settled.
+    fn forget(&mut self, held: &Held, settled: Settled, memory: &mut Memory) {
+        memory.unload(held);
+        self.loaded -= usize::from(held.is_loaded());
+        self.logged_bytes -= bytes_of(held.position());
+        self.account.settle(settled);
+    }
+
     /// Waits for everything that was accepted so far.
     pub(super) fn flush(&mut self, done: oneshot::Sender<Result<u64, EngineError>>) {
+        // Of those who have gone away nobody would be left but by an event that is settled.
+        self.flushes.retain(|flush| !flush.done.is_closed());
         self.flushes.push(Flush { below: self.account.accepted, stored: 0, failed: false, done });
         self.answer_flushes();
     }
 
-    /// When the oldest of the events that wait will have waited for `interval`.
-    pub(super) fn deadline(&self, interval: Duration) -> Option<Instant> {
-        self.waiting.front().map(|held| held.since + interval)
+    /// When the oldest of the events that wait will have waited for `interval`, or those that were put back are tried again.
+    pub(super) fn next_look(&self, interval: Duration) -> Option<Instant> {
+        let deadline = self.waiting.front().map(|held| held.since + interval);
+        deadline.into_iter().chain(self.put_back.at()).min()
     }
 
     /// Whether events wait that should be flushed now. Never while others are in flight: they would overtake.
     pub(super) fn is_due(&self, now: Instant, flush_events: usize, interval: Duration) -> bool {
         self.in_flight == 0
             && (self.waiting.len() >= flush_events
-                || self.deadline(interval).is_some_and(|deadline| deadline <= now)
-                || self.flushes.iter().any(|flush| flush.below > self.first_waiting()))
+                || self.next_look(interval).is_some_and(|at| at <= now)
+                || self.is_waited_for())
     }
 
-    /// Takes the oldest events for a flush: at most `events` of about `bytes`, but at least one. How many bytes
-    /// they have.
-    pub(super) fn take(
-        &mut self,
-        events: usize,
-        bytes: usize,
-        batch: &mut Vec<Held>,
-        memory: &mut Memory,
-    ) -> usize {
-        self.in_flight_from = self.first_waiting();
-        let mut size = 0;
-        while self.in_flight < events
-            && let Some(held) = self.waiting.front()
-            && (self.in_flight == 0 || size + held.size() <= bytes)
-            && let Some(held) = self.waiting.pop_front()
-        {
-            size += held.size();
-            memory.unload(&held);
-            self.loaded -= usize::from(held.is_loaded());
-            self.in_flight_bytes += bytes_of(held.position());
-            self.in_flight += 1;
-            batch.push(held);
+    fn is_waited_for(&self) -> bool {
+        let waited_for = self.flushes.iter().map(|flush| flush.below).max().unwrap_or(0);
+        waited_for > 0 && self.first_waiting() < waited_for
+    }
+
+    /// Gives it another turn to take events for a flush, of so many bytes more.
+    pub(super) fn give_turn(&mut self, bytes: usize) {
+        self.credit = self.credit.saturating_add(bytes);
+    }
+
+    /// Whether it is time to try again what was put back.
+    pub(super) fn tries_again(&self, now: Instant) -> bool {
+        self.put_back.at().is_some_and(|at| at <= now) || self.is_waited_for()
+    }
+
+    /// Whether its next event for a flush of so many `events` of it is one that was put back, if there is a next one. Those
+    /// come first, but leave half of the flush to the others.
+    fn next(&self, events: usize, again: bool) -> Option<bool> {
+        let put_back = again
+            && !self.put_back.held.is_empty()
+            && (self.in_flight < events.div_ceil(2) || self.waiting.is_empty());
+        (self.in_flight < events && (put_back || !self.waiting.is_empty())).then_some(put_back)
+    }
+
+    /// Takes its next event for a flush of so many `events` of it, if the turns that it had allow for that; those that were
+    /// put back are among them if they are to be tried `again`.
+    pub(super) fn take(&mut self, events: usize, again: bool, memory: &mut Memory) -> Option<Held> {
+        let put_back = self.next(events, again)?;
+        let queue = if put_back { &mut self.put_back.held } else { &mut self.waiting };
+        let held = queue.pop_front_if(|held| held.size() <= self.credit)?;
+        self.credit -= held.size();
+        memory.unload(&held);
+        self.loaded -= usize::from(held.is_loaded());
+        self.in_flight_from =
+            if self.in_flight == 0 { held.number } else { self.in_flight_from.min(held.number) };
+        self.in_flight += 1;
+        Some(held)
+    }
+
+    /// Whether another turn would have it take more for a flush. If not, it was not for bytes: what is left of its turns is
+    /// forfeited.
+    pub(super) fn has_more(&mut self, events: usize, again: bool) -> bool {
+        let has_more = self.next(events, again).is_some();
+        if !has_more {
+            self.credit = 0;
         }
-        size
+        has_more
     }
 
-    /// Settles the events that were taken, in their order.
-    pub(super) fn land(&mut self, settled: &[Settled]) {
-        debug_assert_eq!(settled.len(), self.in_flight, "every event in flight lands");
-        for (number, settled) in (self.in_flight_from..).zip(settled) {
-            self.account.settle(*settled);
-            for flush in self.flushes.iter_mut().filter(|flush| number < flush.below) {
-                match settled {
-                    Settled::Stored => flush.stored += 1,
-                    Settled::Dropped(DropReason::DatabaseFailed) => flush.failed = true,
-                    Settled::Dropped(_) | Settled::DeadLettered => {}
-                }
+    /// Whether events wait that are not in flight.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How many events are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Settles an event that was in flight.
+    pub(super) fn settle(&mut self, number: u64, position: Option<Position>, settled: Settled) {
+        self.account.settle(settled);
+        self.logged_bytes -= bytes_of(position);
+        for flush in self.flushes.iter_mut().filter(|flush| number < flush.below) {
+            match settled {
+                Settled::Stored => flush.stored += 1,
+                Settled::Dropped(DropReason::DatabaseFailed) => flush.failed = true,
+                Settled::Dropped(_) | Settled::DeadLettered => {}
             }
         }
-        self.in_flight = 0;
-        self.logged_bytes -= std::mem::take(&mut self.in_flight_bytes);
-        self.answer_flushes();
     }
 
-    /// Whether some of its events are in flight.
-    pub(super) fn is_in_flight(&self) -> bool {
-        self.in_flight > 0
+    /// Puts an event back that was in flight. Whoever waits for it is told that it failed.
+    pub(super) fn put_back(&mut self, held: Held) {
+        for flush in self.flushes.extract_if(.., |flush| held.number < flush.below) {
+            let _ = flush.done.send(Err(EngineError::FlushFailed));
+        }
+        self.put_back.push(held);
+    }
+
+    /// Notes that all that was in flight is settled, or that some was put back.
+    pub(super) fn landed(&mut self, has_put_back: bool, now: Instant) {
+        self.in_flight = 0;
+        self.put_back.landed(has_put_back, now);
+        self.answer_flushes();
     }
 
     /// The number of the first event that waits, or that the next one will have.
     fn first_waiting(&self) -> u64 {
-        self.account.accepted - count(self.waiting.len())
+        let waiting = self.waiting.front().map(|held| held.number);
+        waiting.into_iter().chain(self.put_back.first()).min().unwrap_or(self.account.accepted)
     }
 
     /// Answers those whose events are all settled.
     fn answer_flushes(&mut self) {
-        let unsettled = if self.in_flight > 0 { self.in_flight_from } else { self.first_waiting() };
+        if self.flushes.is_empty() {
+            return;
+        }
+        let in_flight = if self.in_flight > 0 { self.in_flight_from } else { u64::MAX };
+        let unsettled = self.first_waiting().min(in_flight);
         for flush in self.flushes.extract_if(.., |flush| flush.below <= unsettled) {
             let answer = if flush.failed { Err(EngineError::FlushFailed) } else { Ok(flush.stored) };
             // Whoever asked may have gone away.
             let _ = flush.done.send(answer);
         }
+    }
+
+    /// The events that wait in the log, with those that were put back.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Held> {
+        self.put_back.held.iter().chain(&self.waiting)
+    }
+
+    /// The same, to note where they are now.
+    pub(super) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.put_back.held.iter_mut().chain(&mut self.waiting)
+    }
+
+    /// Drops what waits and is `chosen`; gives where that was.
+    pub(super) fn drop_waiting(
+        &mut self,
+        reason: DropReason,
+        memory: &mut Memory,
+        mut chosen: impl FnMut(&Held) -> bool,
+    ) -> Vec<Position> {
+        let mut dropped = Vec::new();
+        for queue in [&mut self.put_back.held, &mut self.waiting] {
+            // In their order, and in one pass.
+            for held in std::mem::take(queue) {
+                if chosen(&held) { dropped.push(held) } else { queue.push_back(held) }
+            }
+        }
+        for held in &dropped {
+            self.forget(held, Settled::Dropped(reason), memory);
+        }
+        self.answer_flushes();
+        dropped.iter().filter_map(Held::position).collect()
     }
 }
 

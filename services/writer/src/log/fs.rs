@@ -1,16 +1,18 @@
 //! The few things that the log asks of a file system, so that a test can be one that fails and crashes.
 
 use std::{
+    fmt::Debug,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// A directory of files.
-pub trait FileSystem: Clone + Send + Sync + 'static {
+pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
     /// An open file.
-    type File: Send + 'static;
+    type File: Debug + Send + 'static;
 
     /// The directory, for messages.
     fn directory(&self) -> String;
@@ -40,6 +42,8 @@ pub trait FileSystem: Clone + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Directory {
     path: PathBuf,
+    /// Whoever uses the directory keeps others from it, also a job that outlives the one who began it.
+    _lock: Option<Arc<File>>,
 }
 
 impl Directory {
@@ -53,7 +57,13 @@ impl Directory {
                 break;
             }
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), _lock: None })
+    }
+
+    /// The same, with a locked file that is held for as long as anyone uses the directory.
+    #[must_use]
+    pub fn locked_by(self, lock: Arc<File>) -> Self {
+        Self { _lock: Some(lock), ..self }
     }
 }
 

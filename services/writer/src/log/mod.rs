@@ -8,11 +8,13 @@
 //! segments that were not removed, once and in order. A record that was never acknowledged may come back too, once and in
 //! order: it was sent, and whoever sent it was told nothing.
 //!
-//! A torn tail is what a crash leaves of a group that was being written: [`Log::open`] cuts it off the last segment. A
-//! damaged record with good ones behind it, or in another segment, is something else, a fault of the disk: it is reported,
-//! counted and passed over. A failed write or
-//! sync leaves it unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its
-//! last acknowledged byte if the disk lets it, and the next group begins a new one.
+//! A crash may tear the group that was being written, at its end or in the middle: a file system writes blocks in any order.
+//! A fault of the disk may damage what was acknowledged. What cannot be read is told apart by how far its segment is known
+//! to be acknowledged: each record says where its group begins, and each segment how far the one before had come. What lies
+//! below is lost, which is reported and counted; what lies beyond was never promised, and is cut off or passed over. Only of
+//! the last group of the last segment it cannot be told whether it was torn or damaged. A failed write or sync leaves it
+//! unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its last acknowledged
+//! byte if the disk lets it, and the next group begins a new one.
 //!
 //! Embedded stores such as redb, fjall and raft-engine keep an index, a memtable or a compaction, which a queue has no use
 //! for: all that is needed is to append, to sync once for many, and to remove whole files.
@@ -20,19 +22,18 @@
 pub mod fs;
 mod read;
 pub mod record;
+mod segment;
 
 use std::io;
 
-use self::fs::FileSystem;
+use self::{
+    fs::FileSystem,
+    segment::{Header, name, size},
+};
 pub use self::{
     read::{Damage, Recovered, RecoveredRecord},
     record::{Record, RecordError},
 };
-
-/// The format of segments that this version writes and reads; the last byte of a segment's first eight.
-const FORMAT: u8 = 1;
-const MAGIC: [u8; 8] = [b'M', b'S', b'H', b'R', b'L', b'O', b'G', FORMAT];
-const SUFFIX: &str = ".log";
 
 /// Where a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +59,8 @@ pub enum OpenError {
     },
     /// A segment was written by another version.
     #[error(
-        "{segment} in {directory} has the format {found}, and this version of Mesher knows only {FORMAT}"
+        "{segment} in {directory} has the format {found}, and this version of Mesher knows only {known}",
+        known = segment::FORMAT
     )]
     UnknownFormat {
         /// The directory.
@@ -78,6 +80,8 @@ pub struct Log<F: FileSystem> {
     /// The number of the next segment.
     next: u64,
     active: Option<Active<F::File>>,
+    /// What the next segment says of the one before it.
+    before: Header,
 }
 
 #[derive(Debug)]
@@ -94,7 +98,8 @@ impl<F: FileSystem> Log<F> {
     pub fn open(fs: F, segment_bytes: u32) -> Result<(Self, Recovered), OpenError> {
         let recovered = read::recover(&fs)?;
         let next = recovered.last_segment + 1;
-        Ok((Self { fs, segment_bytes, next, active: None }, recovered))
+        let log = Self { fs, segment_bytes, next, active: None, before: recovered.before };
+        Ok((log, recovered))
     }
 
     /// Appends records and syncs them, and says where each is. After an error none of them may be acknowledged; the next
@@ -109,7 +114,7 @@ impl<F: FileSystem> Log<F> {
         let mut positions = Vec::with_capacity(records.len());
         for record in records {
             let offset = start + size(bytes.len())?;
-            record.encode(&mut bytes);
+            record.encode_in_group(start, &mut bytes);
             let length = start + size(bytes.len())? - offset;
             positions.push(Position { segment: active.number, offset, length });
         }
@@ -123,6 +128,7 @@ impl<F: FileSystem> Log<F> {
             return Err(error);
         }
         active.length = start + size(bytes.len())?;
+        self.before = Header { before: active.number, acknowledged: active.length };
         self.active = Some(active);
         Ok(positions)
     }
@@ -152,10 +158,12 @@ impl<F: FileSystem> Log<F> {
         // A number is used once, also when its segment could not be begun.
         self.next += 1;
         let mut file = self.fs.create(&name(number))?;
-        self.fs.append(&mut file, &MAGIC)?;
+        self.fs.append(&mut file, &self.before.encode())?;
         self.fs.sync(&mut file)?;
         self.fs.sync_directory()?;
-        Ok(Active { number, file, length: size(MAGIC.len())? })
+        let length = size(segment::HEADER)?;
+        self.before = Header { before: number, acknowledged: length };
+        Ok(Active { number, file, length })
     }
 }
 
@@ -194,21 +202,7 @@ pub fn remove<F: FileSystem>(fs: &F, segments: &[u64]) -> io::Result<()> {
     result.and(fs.sync_directory())
 }
 
-fn name(segment: u64) -> String {
-    format!("{segment:020}{SUFFIX}")
-}
-
-fn number(name: &str) -> Option<u64> {
-    name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 20)?.parse().ok()
-}
-
-/// A length in a segment, which is far below 4 GiB.
-fn size(bytes: usize) -> io::Result<u32> {
-    u32::try_from(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "a segment of more than 4 GiB"))
-}
-
 #[cfg(test)]
-mod simulated;
+pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;

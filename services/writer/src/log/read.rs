@@ -1,13 +1,18 @@
 //! Reading a log that was left behind.
 
-use mesher_common::id::ProjectId;
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    ops::Range,
+};
+
+use mesher_common::id::{EventId, ProjectId};
 
 use super::{
-    FORMAT, MAGIC, OpenError, Position,
+    OpenError, Position,
     fs::FileSystem,
-    name, number,
     record::{MARK, Record},
-    size,
+    segment::{HEADER, Header, name, number, size, unknown_format},
 };
 
 /// What a log holds.
@@ -17,12 +22,14 @@ pub struct Recovered {
     pub records: Vec<RecoveredRecord>,
     /// The places where the disk did not keep what was written.
     pub damage: Vec<Damage>,
-    /// How many bytes of unfinished groups were cut off.
+    /// How many bytes of groups that were never acknowledged are not whole.
     pub torn_bytes: u64,
-    /// The segments that there are.
-    pub segments: Vec<u64>,
+    /// The segments that there are, and how many bytes each has.
+    pub segments: BTreeMap<u64, u32>,
     /// The number of the last segment; 0 where there is none.
     pub last_segment: u64,
+    /// How far the last segment that was kept is acknowledged for certain.
+    pub(super) before: Header,
 }
 
 /// A record that was left behind; what else there is to it is read when it is needed.
@@ -32,6 +39,10 @@ pub struct RecoveredRecord {
     pub position: Position,
     /// The project that it belongs to.
     pub project: ProjectId,
+    /// Its id.
+    pub id: EventId,
+    /// When the writer took it in, in microseconds since 1970.
+    pub received_at: i64,
 }
 
 /// A part of a segment that is not what was written.
@@ -45,6 +56,22 @@ pub struct Damage {
     pub length: u32,
 }
 
+/// What was found in a segment.
+#[derive(Debug, Default)]
+struct Scan {
+    segment: u64,
+    length: u32,
+    /// Whether it begins as a segment does.
+    has_header: bool,
+    has_records: bool,
+    /// Where the last good record ends.
+    end: u32,
+    /// What lies between good records and is none.
+    gaps: Vec<Range<u32>>,
+    /// How many bytes are acknowledged for certain, by what its records say.
+    acknowledged: u32,
+}
+
 /// Reads all segments, and cuts off the torn tail of each.
 pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
     let io = |source| OpenError::Io { directory: fs.directory(), source };
@@ -52,82 +79,102 @@ pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
     segments.sort_unstable();
     let mut recovered =
         Recovered { last_segment: segments.last().copied().unwrap_or(0), ..Recovered::default() };
+    let mut scans = Vec::with_capacity(segments.len());
+    // What segments say of those before them.
+    let mut acknowledged = HashMap::new();
     for segment in segments {
-        let name = name(segment);
-        let bytes = fs.read_all(&name).map_err(io)?;
-        let header = &bytes[..bytes.len().min(MAGIC.len())];
-        if let Some(found) = unknown_format(header) {
-            return Err(OpenError::UnknownFormat { directory: fs.directory(), segment: name, found });
-        }
-        let before = recovered.records.len();
-        let end = scan(&bytes, segment, &mut recovered).map_err(io)?;
-        if header != MAGIC {
-            if recovered.records.len() == before {
-                // A crash came while the segment was begun: nothing in it was acknowledged.
-                recovered.torn_bytes += bytes.len() as u64;
-                fs.remove(&name).map_err(io)?;
-                continue;
-            }
-            recovered.damage.push(Damage {
-                segment: name.clone(),
-                offset: 0,
-                length: size(MAGIC.len()).map_err(io)?,
+        let bytes = fs.read_all(&name(segment)).map_err(io)?;
+        if let Some(found) = unknown_format(&bytes) {
+            return Err(OpenError::UnknownFormat {
+                directory: fs.directory(),
+                segment: name(segment),
+                found,
             });
         }
-        recovered.segments.push(segment);
-        if end < bytes.len() && segment != recovered.last_segment {
-            // Its tail was cut off when the next one was begun: this is something else, and whatever can be told of it
-            // stays where it is.
-            let (offset, length) = (size(end).map_err(io)?, size(bytes.len() - end).map_err(io)?);
-            recovered.damage.push(Damage { segment: name, offset, length });
-        } else if end < bytes.len() {
-            recovered.torn_bytes += (bytes.len() - end) as u64;
-            let mut file = fs.open(&name).map_err(io)?;
-            fs.truncate(&mut file, size(end).map_err(io)?).map_err(io)?;
-            fs.sync(&mut file).map_err(io)?;
+        if let Some(header) = Header::decode(&bytes) {
+            let known = acknowledged.entry(header.before).or_insert(0);
+            *known = header.acknowledged.max(*known);
         }
+        scans.push(scan(&bytes, segment, &mut recovered.records).map_err(io)?);
+    }
+    for mut scan in scans {
+        let said = acknowledged.get(&scan.segment).copied().unwrap_or(0);
+        scan.acknowledged = scan.acknowledged.max(said);
+        settle(fs, &scan, &mut recovered).map_err(io)?;
     }
     fs.sync_directory().map_err(io)?;
     Ok(recovered)
 }
 
-/// The format of a segment's header, if it is one that this version does not know. There is no format 0: a zero is what a
-/// crash leaves of a header that was not synced.
-fn unknown_format(header: &[u8]) -> Option<u8> {
-    let (known, [format]) = header.split_last_chunk::<1>()?;
-    (known == &MAGIC[..7] && *format != 0 && *format != FORMAT).then_some(*format)
+/// Tells what is torn in a segment from what is lost, and cuts off what is torn at its end.
+fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::Result<()> {
+    let name = name(scan.segment);
+    if !scan.has_header && !scan.has_records && scan.acknowledged == 0 {
+        // A crash came while the segment was begun.
+        recovered.torn_bytes += u64::from(scan.length);
+        return fs.remove(&name);
+    }
+    recovered.segments.insert(scan.segment, scan.length);
+    recovered.before = Header { before: scan.segment, acknowledged: scan.acknowledged };
+    if !scan.has_header {
+        recovered.damage.push(Damage { segment: name.clone(), offset: 0, length: size(HEADER)? });
+    }
+    // It may be shorter than what was acknowledged.
+    let tail = scan.end..scan.length.max(scan.acknowledged);
+    for gap in scan.gaps.iter().chain([&tail]) {
+        let lost = gap.start..gap.end.min(scan.acknowledged);
+        if !lost.is_empty() {
+            recovered.damage.push(Damage {
+                segment: name.clone(),
+                offset: lost.start,
+                length: lost.end - lost.start,
+            });
+        }
+        recovered.torn_bytes += u64::from(gap.end - gap.start.max(lost.end));
+    }
+    // Whatever can be told of what is lost stays where it is.
+    if scan.end >= scan.acknowledged && scan.end < scan.length {
+        let mut file = fs.open(&name)?;
+        fs.truncate(&mut file, scan.end)?;
+        fs.sync(&mut file)?;
+    }
+    Ok(())
 }
 
-/// Reads the records of a segment. Gives where the last good one ends; what follows is torn.
-fn scan(bytes: &[u8], segment: u64, recovered: &mut Recovered) -> std::io::Result<usize> {
-    let mut end = MAGIC.len();
-    let mut at = end;
+/// Reads the records of a segment.
+fn scan(bytes: &[u8], segment: u64, records: &mut Vec<RecoveredRecord>) -> io::Result<Scan> {
+    let mut scan = Scan {
+        segment,
+        length: size(bytes.len())?,
+        has_header: Header::decode(bytes).is_some(),
+        end: size(HEADER.min(bytes.len()))?,
+        ..Scan::default()
+    };
+    let mut at = HEADER;
     while at < bytes.len() {
-        let Ok(record) = Record::decode(&bytes[at..]) else {
-            // The next place where a record may begin. What lies between is damaged if there is a good one, and torn if
-            // there is none.
+        let Ok((record, group)) = Record::decode_with_group(&bytes[at..]) else {
+            // The next place where a record may begin.
             match find(&bytes[at + 1..]) {
                 Some(distance) => at += 1 + distance,
                 None => break,
             }
             continue;
         };
-        if at > end {
-            let damage = Damage { segment: name(segment), offset: size(end)?, length: size(at - end)? };
-            recovered.damage.push(damage);
+        let (offset, length) = (size(at)?, size(record.length())?);
+        if offset > scan.end {
+            scan.gaps.push(scan.end..offset);
         }
-        let length = record.length();
-        let position = Position { segment, offset: size(at)?, length: size(length)? };
-        recovered.records.push(RecoveredRecord { position, project: record.project });
-        at += length;
-        end = at;
+        let position = Position { segment, offset, length };
+        let Record { project, id, received_at, .. } = record;
+        records.push(RecoveredRecord { position, project, id, received_at });
+        scan.has_records = true;
+        scan.acknowledged = scan.acknowledged.max(group);
+        at += record.length();
+        scan.end = size(at)?;
     }
-    Ok(end)
+    Ok(scan)
 }
 
 fn find(bytes: &[u8]) -> Option<usize> {
     bytes.windows(MARK.len()).position(|window| window == MARK)
 }
-
-/// The format is part of the magic; that the two agree is checked here, where both are used.
-const _: () = assert!(MAGIC[7] == FORMAT);

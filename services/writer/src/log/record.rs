@@ -3,7 +3,8 @@
 //! ```text
 //! u32  mark        "MREC": where a reader that lost its way looks for the next record
 //! u32  length      of the body, in bytes
-//! u32  checksum    CRC32C of length and body
+//! u32  group       where in the segment its group begins: everything before is acknowledged
+//! u32  checksum    CRC32C of length, group and body
 //!      body        project id (16), event id (16), received_at in µs since 1970 (i64), flags (u8), fingerprint (17),
 //!                  layout of the row (u8), row
 //! ```
@@ -21,8 +22,8 @@ use crate::admission::Fingerprint;
 
 /// How a record begins.
 pub(super) const MARK: [u8; 4] = *b"MREC";
-/// Mark, length and checksum.
-const FRAME: usize = 12;
+/// Mark, length, group and checksum.
+const FRAME: usize = 16;
 /// What the body has before the row.
 const HEAD: usize = 42 + Fingerprint::LENGTH;
 /// More than the row of the largest event, should its payload not compress at all, with columns of some tens of kilobytes.
@@ -72,12 +73,19 @@ impl<P: AsRef<[u8]>> Record<P> {
         FRAME + HEAD + self.row.as_ref().len()
     }
 
-    /// Appends the record to `out`.
+    /// Appends the record to `out`, as one of the first group.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_in_group(0, out);
+    }
+
+    /// Appends the record to `out`, as one of the group that begins at `group`.
+    pub fn encode_in_group(&self, group: u32, out: &mut Vec<u8>) {
         let row = self.row.as_ref();
         let length = u32::try_from(HEAD + row.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let group = group.to_le_bytes();
         out.extend(MARK);
         out.extend(length);
+        out.extend(group);
         let checksum_at = out.len();
         out.extend([0; 4]);
         let body_at = out.len();
@@ -88,15 +96,15 @@ impl<P: AsRef<[u8]>> Record<P> {
         out.extend(self.fingerprint.as_bytes());
         out.push(self.layout);
         out.extend(row);
-        let checksum = checksum(length, &out[body_at..]);
+        let checksum = checksum(length, group, &out[body_at..]);
         out[checksum_at..body_at].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
-impl Record {
-    /// Reads the record that `bytes` begin with.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        let body = body(bytes)?;
+impl<'a> Record<&'a [u8]> {
+    /// Reads the record that `bytes` begin with, and where its group begins.
+    pub fn decode_with_group(bytes: &'a [u8]) -> Result<(Self, u32), RecordError> {
+        let (group, body) = body(bytes)?;
         let cut_off = RecordError::CutOff;
         let (project, rest) = body.split_first_chunk::<16>().ok_or(cut_off)?;
         let (id, rest) = rest.split_first_chunk::<16>().ok_or(cut_off)?;
@@ -104,36 +112,50 @@ impl Record {
         let (flags, rest) = rest.split_first().ok_or(cut_off)?;
         let (fingerprint, rest) = rest.split_first_chunk().ok_or(cut_off)?;
         let (layout, row) = rest.split_first().ok_or(cut_off)?;
-        Ok(Self {
+        let record = Self {
             project: ProjectId(Uuid::from_bytes(*project)),
             id: EventId(Uuid::from_bytes(*id)),
             received_at: i64::from_le_bytes(*received_at),
             id_given: flags & ID_GIVEN != 0,
             fingerprint: Fingerprint::from_bytes(*fingerprint),
             layout: *layout,
-            row: row.to_vec(),
-        })
+            row,
+        };
+        Ok((record, group))
     }
 }
 
-/// The body of the record that `bytes` begin with, checked.
-fn body(bytes: &[u8]) -> Result<&[u8], RecordError> {
+impl Record {
+    /// Reads the record that `bytes` begin with.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let (record, _) = Record::decode_with_group(bytes)?;
+        let Record { project, id, received_at, id_given, fingerprint, layout, row } = record;
+        Ok(Self { project, id, received_at, id_given, fingerprint, layout, row: row.to_vec() })
+    }
+}
+
+/// The group and the body of the record that `bytes` begin with, checked.
+fn body(bytes: &[u8]) -> Result<(u32, &[u8]), RecordError> {
     let (mark, rest) = bytes.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
     if *mark != MARK {
         return Err(RecordError::NoMark);
     }
     let (length, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
+    let (group, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
     let (found, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
     let body_length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| RecordError::Length)?;
     if !(HEAD..=MAX_BODY).contains(&body_length) {
         return Err(RecordError::Length);
     }
     let body = rest.get(..body_length).ok_or(RecordError::CutOff)?;
-    if checksum(*length, body) == u32::from_le_bytes(*found) { Ok(body) } else { Err(RecordError::Checksum) }
+    if checksum(*length, *group, body) != u32::from_le_bytes(*found) {
+        return Err(RecordError::Checksum);
+    }
+    Ok((u32::from_le_bytes(*group), body))
 }
 
-fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&length), body)
+fn checksum(length: [u8; 4], group: [u8; 4], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&length), &group), body)
 }
 
 #[cfg(test)]
@@ -156,9 +178,10 @@ mod tests {
     fn a_record_comes_back_and_no_bit_of_it_can_change_unseen() {
         let record = record(b"the row");
         let mut bytes = Vec::new();
-        record.encode(&mut bytes);
+        record.encode_in_group(7, &mut bytes);
         bytes.extend(b"what comes behind it");
         assert_eq!(Record::decode(&bytes), Ok(record));
+        assert_eq!(Record::decode_with_group(&bytes).unwrap().1, 7);
         for bit in 0..8 * (FRAME + HEAD + 7) {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);

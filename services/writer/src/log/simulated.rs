@@ -1,42 +1,96 @@
-//! A file system that fails when it is told to, and forgets in a crash what was not synced: all of it, a part of it, or
-//! with garbage where it was.
+//! A file system that fails when it is told to, and forgets in a crash what was not synced: any of its blocks, which then
+//! read as zeros, or the end of the file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use super::fs::FileSystem;
 
+/// A crash keeps a block or loses it.
+const BLOCK: usize = 64;
+
+/// A way to the file system. What is done by way of it fails after the next crash or kill: whoever held it is dead.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Simulated {
+pub(crate) struct Simulated {
     state: Arc<Mutex<State>>,
+    life: u64,
+}
+
+/// What can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    Look,
+    Create,
+    Append,
+    Sync,
+    Truncate,
+    Remove,
+    SyncDirectory,
+}
+
+impl Call {
+    pub(crate) const CHANGES: [Self; 6] =
+        [Self::Create, Self::Append, Self::Sync, Self::Truncate, Self::Remove, Self::SyncDirectory];
 }
 
 #[derive(Debug, Default)]
 struct State {
+    life: u64,
     files: BTreeMap<String, SimulatedFile>,
     /// Files that were removed, until the directory is synced.
     removed: BTreeMap<String, SimulatedFile>,
     /// How many calls succeed until one fails.
     fails_after: Option<usize>,
+    /// The calls that fail each time.
+    failing: BTreeSet<Call>,
+    /// How many bytes the files may have in all.
+    capacity: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct SimulatedFile {
     content: Vec<u8>,
-    /// What a crash leaves of it at the least.
+    /// What was synced.
     durable: Vec<u8>,
+    /// What a failed sync covered: a system may think it clean, and no later sync writes it.
+    doubtful: Range<usize>,
     named: bool,
+}
+
+impl SimulatedFile {
+    fn crash(&mut self, choices: &mut Choices) {
+        let synced = self.durable.len();
+        let mut content = self.durable.clone();
+        if let Some(unsynced) = self.content.strip_prefix(&*self.durable) {
+            content.extend(&unsynced[..choices.below(unsynced.len() + 1)]);
+        } else if choices.below(2) == 0 {
+            // It was cut off, and that may be known or not.
+            content.clone_from(&self.content);
+        }
+        let keeps_all = choices.below(3) == 0;
+        for start in (0..content.len()).step_by(BLOCK) {
+            let block = start..content.len().min(start + BLOCK);
+            for unsafe_part in [synced..usize::MAX, self.doubtful.clone()] {
+                let lost = block.start.max(unsafe_part.start)..block.end.min(unsafe_part.end);
+                if !lost.is_empty() && !keeps_all && choices.below(2) == 0 {
+                    content[lost].fill(0);
+                }
+            }
+        }
+        *self = Self { durable: content.clone(), content, doubtful: 0..0, named: true };
+    }
 }
 
 /// A generator of choices: small, and the same for the same seed.
 #[derive(Debug)]
-pub(super) struct Choices(pub(super) u64);
+pub(crate) struct Choices(pub(crate) u64);
 
 impl Choices {
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -52,14 +106,53 @@ impl Simulated {
     }
 
     /// Has a call fail after so many have succeeded.
-    pub(super) fn fail_after(&self, calls: usize) {
+    pub(crate) fn fail_after(&self, calls: usize) {
         self.state().fails_after = Some(calls);
     }
 
-    /// The machine crashes: what was not synced is lost, wholly or in part.
-    pub(super) fn crash(&self, choices: &mut Choices) {
+    /// Has all calls of a kind fail until [`Simulated::heal`].
+    pub(crate) fn fail(&self, call: Call) {
+        self.state().failing.insert(call);
+    }
+
+    /// Has the files grow by so many bytes at the most, until [`Simulated::heal`].
+    pub(crate) fn fill_up(&self, room: usize) {
+        let mut state = self.state();
+        state.capacity = Some(state.used() + room);
+    }
+
+    /// Has everything succeed.
+    pub(crate) fn heal(&self) {
         let mut state = self.state();
         state.fails_after = None;
+        state.failing.clear();
+        state.capacity = None;
+    }
+
+    /// Another disk that is like this one.
+    pub(crate) fn copy(&self) -> Self {
+        let state = self.state();
+        let copy = State {
+            life: state.life,
+            files: state.files.clone(),
+            removed: state.removed.clone(),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(copy)), life: state.life }
+    }
+
+    /// The process is killed: gives the way for the next one, which finds everything as it was left.
+    pub(crate) fn kill(&self) -> Self {
+        self.heal();
+        let mut state = self.state();
+        state.life += 1;
+        Self { state: Arc::clone(&self.state), life: state.life }
+    }
+
+    /// The machine crashes: what was not synced is lost, wholly or in part. Gives the way for what comes after.
+    pub(crate) fn crash(&self, choices: &mut Choices) -> Self {
+        let next = self.kill();
+        let mut state = self.state();
         for (name, file) in std::mem::take(&mut state.removed) {
             if choices.below(2) == 0 {
                 state.files.entry(name).or_insert(file);
@@ -67,45 +160,71 @@ impl Simulated {
         }
         state.files.retain(|_, file| file.named || choices.below(2) == 0);
         for file in state.files.values_mut() {
-            let mut content = file.durable.clone();
-            if file.content.starts_with(&content) {
-                let unsynced = &file.content[content.len()..];
-                content.extend(&unsynced[..choices.below(unsynced.len() + 1)]);
-                if choices.below(3) == 0 && content.len() > file.durable.len() {
-                    // A block that was allocated and never written.
-                    let from = file.durable.len() + choices.below(content.len() - file.durable.len());
-                    content[from..].fill(0);
-                }
-            }
-            *file = SimulatedFile { durable: content.clone(), content, named: true };
+            file.crash(choices);
         }
+        drop(state);
+        next
     }
 
     /// Changes a byte on the disk.
-    pub(super) fn damage(&self, name: &str, offset: usize) {
+    pub(crate) fn damage(&self, name: &str, offset: usize) {
         let mut state = self.state();
         let file = state.files.get_mut(name).unwrap();
         file.content[offset] ^= 0xff;
         file.durable = file.content.clone();
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    /// What a file holds.
+    pub(crate) fn content(&self, name: &str) -> Vec<u8> {
+        self.state().files[name].content.clone()
+    }
+
+    /// Has a file hold something else, synced.
+    pub(crate) fn replace(&self, name: &str, content: Vec<u8>) {
+        let file = SimulatedFile { durable: content.clone(), content, doubtful: 0..0, named: true };
+        self.state().files.insert(name.to_owned(), file);
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
         self.state().files.keys().cloned().collect()
     }
 
-    fn call(&self) -> io::Result<MutexGuard<'_, State>> {
+    /// How many bytes the files have.
+    pub(crate) fn used(&self) -> usize {
+        self.state().used()
+    }
+
+    fn call(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
+        if state.life != self.life {
+            return Err(io::Error::other("a call of the dead"));
+        }
         match &mut state.fails_after {
             Some(0) => {
                 state.fails_after = None;
-                Err(io::Error::other("simulated failure"))
+                return Err(io::Error::other("simulated failure"));
             }
-            Some(calls) => {
-                *calls -= 1;
-                Ok(state)
-            }
-            None => Ok(state),
+            Some(calls) => *calls -= 1,
+            None => {}
         }
+        if state.failing.contains(&call) {
+            return Err(io::Error::other("simulated failure"));
+        }
+        Ok(state)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.state().life != self.life
+    }
+}
+
+impl State {
+    fn used(&self) -> usize {
+        self.files.values().map(|file| file.content.len()).sum()
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut SimulatedFile> {
+        self.files.get_mut(name).ok_or_else(missing)
     }
 }
 
@@ -121,48 +240,63 @@ impl FileSystem for Simulated {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.call()?.files.keys().cloned().collect())
+        Ok(self.call(Call::Look)?.files.keys().cloned().collect())
     }
 
     fn create(&self, name: &str) -> io::Result<String> {
-        let mut state = self.call()?;
-        if state.files.insert(name.to_owned(), SimulatedFile::default()).is_some() {
+        let mut state = self.call(Call::Create)?;
+        if state.files.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        state.files.insert(name.to_owned(), SimulatedFile::default());
         Ok(name.to_owned())
     }
 
     fn open(&self, name: &str) -> io::Result<String> {
-        self.call()?.files.contains_key(name).then(|| name.to_owned()).ok_or_else(missing)
+        self.call(Call::Look)?.files.contains_key(name).then(|| name.to_owned()).ok_or_else(missing)
     }
 
     fn append(&self, file: &mut String, bytes: &[u8]) -> io::Result<()> {
-        let half = &bytes[..bytes.len() / 2];
-        let (result, written) = match self.call() {
-            Ok(_) => (Ok(()), bytes),
-            Err(error) => (Err(error), half),
+        let result = self.call(Call::Append).map(drop);
+        if self.is_dead() {
+            return result;
+        }
+        let mut state = self.state();
+        let room = state.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(state.used()));
+        let (written, result) = match result {
+            Err(error) => (bytes.len() / 2, Err(error)),
+            Ok(()) if room < bytes.len() => (room, Err(io::ErrorKind::StorageFull.into())),
+            Ok(()) => (bytes.len(), Ok(())),
         };
-        self.state().files.get_mut(file).ok_or_else(missing)?.content.extend(written);
+        state.file(file)?.content.extend(&bytes[..written.min(room)]);
         result
     }
 
     fn sync(&self, file: &mut String) -> io::Result<()> {
-        let mut state = self.call()?;
-        let file = state.files.get_mut(file).ok_or_else(missing)?;
-        file.durable = file.content.clone();
-        Ok(())
+        let result = self.call(Call::Sync).map(drop);
+        if self.is_dead() {
+            return result;
+        }
+        let mut state = self.state();
+        let file = state.file(file)?;
+        if result.is_err() {
+            let from = if file.doubtful.is_empty() { file.durable.len() } else { file.doubtful.start };
+            file.doubtful = from..file.content.len();
+        } else {
+            file.durable = file.content.clone();
+        }
+        result
     }
 
     fn truncate(&self, file: &mut String, length: u32) -> io::Result<()> {
-        let mut state = self.call()?;
-        let file = state.files.get_mut(file).ok_or_else(missing)?;
-        file.content.truncate(usize::try_from(length).unwrap());
+        let mut state = self.call(Call::Truncate)?;
+        state.file(file)?.content.truncate(usize::try_from(length).unwrap());
         Ok(())
     }
 
     fn read(&self, name: &str, offset: u32, length: u32) -> io::Result<Vec<u8>> {
-        let state = self.call()?;
-        let content = &state.files.get(name).ok_or_else(missing)?.content;
+        let mut state = self.call(Call::Look)?;
+        let content = &state.file(name)?.content;
         let (from, length) = (usize::try_from(offset).unwrap(), usize::try_from(length).unwrap());
         content
             .get(from..from + length)
@@ -171,11 +305,11 @@ impl FileSystem for Simulated {
     }
 
     fn read_all(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.call()?.files.get(name).map(|file| file.content.clone()).ok_or_else(missing)
+        Ok(self.call(Call::Look)?.file(name)?.content.clone())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.call(Call::Remove)?;
         let file = state.files.remove(name).ok_or_else(missing)?;
         if file.named {
             state.removed.insert(name.to_owned(), file);
@@ -184,7 +318,7 @@ impl FileSystem for Simulated {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.call(Call::SyncDirectory)?;
         state.removed.clear();
         for file in state.files.values_mut() {
             file.named = true;

@@ -1,10 +1,16 @@
 //! The engine under a paused clock, against a sink that does as it is told.
 
+mod bound;
 mod disk;
+mod fairness;
+mod faults;
+mod flush;
 mod memory;
+mod model;
+mod sink;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Mutex,
 };
 
@@ -23,68 +29,11 @@ use super::{
     sink::{Outcome, SinkError},
     *,
 };
-
-/// Records what it stores. Each batch waits for a permit; what fails is scripted, or marked in the event.
-struct Script {
-    permits: Semaphore,
-    failures: Mutex<VecDeque<bool>>,
-    poison: Mutex<HashSet<EventId>>,
-    batches: Mutex<Vec<(Instant, Ids)>>,
-    dead: Mutex<Vec<EventId>>,
-}
-
-impl Script {
-    /// Lets every batch through.
-    fn open() -> Arc<Self> {
-        Arc::new(Self {
-            permits: Semaphore::new(Semaphore::MAX_PERMITS),
-            failures: Mutex::default(),
-            poison: Mutex::default(),
-            batches: Mutex::default(),
-            dead: Mutex::default(),
-        })
-    }
-
-    /// Keeps every batch waiting until permits are added.
-    fn closed() -> Arc<Self> {
-        let script = Self::open();
-        script.permits.forget_permits(Semaphore::MAX_PERMITS);
-        script
-    }
-
-    fn fail(&self, times: usize) {
-        self.failures.lock().unwrap().extend(std::iter::repeat_n(true, times));
-    }
-
-    fn stored(&self) -> Vec<(ProjectId, EventId)> {
-        self.batches.lock().unwrap().iter().flat_map(|(_, batch)| batch.clone()).collect()
-    }
-
-    fn times(&self) -> Vec<Instant> {
-        self.batches.lock().unwrap().iter().map(|(at, _)| *at).collect()
-    }
-}
-
-impl Sink for Script {
-    async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
-        self.permits.acquire().await.unwrap().forget();
-        if self.failures.lock().unwrap().pop_front().is_some() {
-            let away = DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
-            return Err(SinkError::Unavailable(away));
-        }
-        if batch.iter().any(|event| self.poison.lock().unwrap().contains(&event.id)) {
-            return Err(SinkError::Rejected { sqlstate: "22000".to_owned(), reason: "poison".to_owned() });
-        }
-        let ids = batch.iter().map(|event| (event.project_id, event.id)).collect();
-        self.batches.lock().unwrap().push((Instant::now(), ids));
-        Ok(vec![Outcome::Stored; batch.len()])
-    }
-
-    async fn dead_letter(&self, event: &Event, _: &str, _: &str) -> Result<(), SinkError> {
-        self.dead.lock().unwrap().push(event.id);
-        Ok(())
-    }
-}
+use crate::{
+    admission::{Sent, admit},
+    log::simulated::{Call, Choices, Simulated},
+};
+use sink::Script;
 
 type Ids = Vec<(ProjectId, EventId)>;
 
@@ -106,13 +55,14 @@ fn settings() -> Settings {
         buffer_events: 500,
         quota_events: 10_000,
         quota_bytes: 1 << 30,
+        log_bytes: 1 << 30,
         when_full: WhenFull::Reject,
     }
 }
 
 impl Bench {
     fn new(sink: &Arc<Script>) -> Self {
-        Self::with(sink, settings(), None)
+        Self::with(sink, settings(), None::<Logs>)
     }
 
     /// An engine with a log in `directory`.
@@ -127,7 +77,14 @@ impl Bench {
         Self::with(sink, settings, Some(logs))
     }
 
-    fn with(sink: &Arc<Script>, settings: Settings, logs: Option<Logs>) -> Self {
+    /// An engine with a log on simulated file systems, one for each shard.
+    fn simulated(sink: &Arc<Script>, settings: Settings, disks: &[Simulated]) -> Self {
+        let logs = Logs::open_in(disks.to_vec(), settings.shards, SMALL_SEGMENT).unwrap();
+        assert_eq!(logs.damaged, 0);
+        Self::with(sink, settings, Some(logs))
+    }
+
+    fn with<F: FileSystem>(sink: &Arc<Script>, settings: Settings, logs: Option<Logs<F>>) -> Self {
         let (engine, shards) = Engine::new(settings, sink, &Metrics::new(&mut Registry::default()), logs);
         Self { engine, shards: shards.into_iter().map(Shard::run).collect() }
     }
@@ -150,12 +107,14 @@ impl Bench {
 
     /// Waits until nothing of a project is buffered; the clock runs on by itself while all wait.
     async fn settled(&self, project: ProjectId) -> Account {
+        let mut wait = Duration::from_millis(1);
         loop {
             let account = self.account(project).await;
             if account.buffered == 0 {
                 return account;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_millis(200));
         }
     }
 
@@ -174,8 +133,16 @@ impl Bench {
 }
 
 fn event(project: ProjectId) -> Event {
-    crate::admission::admit(project, &crate::admission::Sent::Json(br#"{"message":"m"}"#), Utc::now())
-        .unwrap()
+    sized(project, 1)
+}
+
+/// An event with so many bytes that do not compress.
+fn sized(project: ProjectId, bytes: usize) -> Event {
+    let noise: Vec<u8> = (0..bytes.div_ceil(2)).map(|_| rand::random()).collect();
+    let text: String = noise.iter().map(|byte| format!("{byte:02x}")).collect();
+    // What is in a tag or the message would be twice in memory.
+    let json = format!(r#"{{"message":"m","extra":{{"noise":"{text}"}}}}"#);
+    admit(project, &Sent::Json(json.as_bytes()), Utc::now()).unwrap()
 }
 
 fn ids(stored: &[(ProjectId, EventId)], project: ProjectId) -> Vec<EventId> {

@@ -1,8 +1,10 @@
 //! A shard: the task that owns the buffers of its projects and decides what is flushed when.
 
+mod boarding;
+mod cleaning;
+
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    ops::Range,
     sync::Arc,
     time::Duration,
 };
@@ -10,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use mesher_common::id::ProjectId;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
@@ -18,9 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Command, EngineError, Settings,
-    account::Settled,
-    flight::{Landing, fly},
-    flush::Perseverance,
+    flight::Landing,
     health::Health,
     held::Held,
     journal::{Committed, Done, Entry, Journal},
@@ -30,21 +30,22 @@ use super::{
     project::{Limits, Project},
     sink::Sink,
 };
-use crate::{config::WhenFull, event::Event, log::Position};
+use crate::{
+    config::WhenFull,
+    event::Event,
+    log::{
+        Position,
+        fs::{Directory, FileSystem},
+    },
+};
 
-/// The most events in one flush. Beyond some hundreds a transaction's own cost no longer shows.
-const BATCH_EVENTS: usize = 1000;
-/// About the most bytes in one flush: what a failed try has to send again.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long an orderly end may take to store what is in the log; what is left is stored at the next start. Together with
 /// what the servers may take it is below the grace period.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);
-/// The most flushes in flight.
-const FLIGHTS: usize = 1;
 
 /// A shard that is to be run.
 #[derive(Debug)]
-pub struct Shard<S> {
+pub struct Shard<S, F: FileSystem = Directory> {
     settings: Settings,
     sink: Arc<S>,
     metrics: Metrics,
@@ -58,7 +59,7 @@ pub struct Shard<S> {
     timers: BTreeSet<(Instant, ProjectId)>,
     flights: JoinSet<Landing>,
     /// The log on disk, if there is one.
-    journal: Option<Journal>,
+    journal: Option<Journal<F>>,
     closed: bool,
     /// Whether events were left to the log, because the database did not take them in before the end.
     left: bool,
@@ -66,7 +67,7 @@ pub struct Shard<S> {
     leave_at: Option<Instant>,
 }
 
-impl<S: Sink> Shard<S> {
+impl<S: Sink, F: FileSystem> Shard<S, F> {
     pub(super) fn new(
         settings: Settings,
         sink: Arc<S>,
@@ -93,15 +94,16 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Acknowledges events when they are in `log`, and stores what it holds already.
-    pub(super) fn use_log(&mut self, log: ShardLog, health: Health) {
-        let ShardLog { directory, log, records, segments, lock } = log;
-        self.journal = Some(Journal::new(directory, log, segments, lock, health));
+    pub(super) fn use_log(&mut self, log: ShardLog<F>, health: Health) {
+        let ShardLog { directory, log, records, segments } = log;
+        let max_bytes = self.settings.shard_log_bytes(log.segment_bytes());
+        self.journal = Some(Journal::new(directory, log, segments, max_bytes, health));
         let now = Instant::now();
         self.metrics.accept(records.len());
         // What was acknowledged is kept, whatever the quota is now; and it is read when it is needed.
         let limits = Limits { memory: 0, events: usize::MAX, bytes: u64::MAX };
         for record in records {
-            let held = std::iter::once(Held::recovered(record.position, now));
+            let held = std::iter::once(Held::left_to_log(0, record.position, now));
             self.projects.entry(record.project).or_default().accept(held, limits, &mut self.memory);
         }
         for id in self.projects.keys().copied().collect::<Vec<_>>() {
@@ -114,6 +116,10 @@ impl<S: Sink> Shard<S> {
         let closing = self.closing.clone();
         loop {
             self.take_off();
+            if let Some(journal) = &mut self.journal {
+                journal.remove();
+            }
+            self.clean();
             if let Some(journal) = &mut self.journal {
                 journal.start();
             }
@@ -132,7 +138,8 @@ impl<S: Sink> Shard<S> {
                 }
                 done = done(&mut self.journal) => match done.context("a job of the log panicked")? {
                     Done::Committed(committed) => self.acknowledge(committed),
-                    Done::Removed(result) => if let Some(journal) = &mut self.journal { journal.removed(result) },
+                    Done::Removed(removed) => if let Some(journal) = &mut self.journal { journal.removed(removed) },
+                    Done::Cleaned(cleaned) => self.cleaned(cleaned),
                 },
                 // Before the commands, which may come without end.
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
@@ -167,7 +174,7 @@ impl<S: Sink> Shard<S> {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Accept { project, events, done } => self.accept(project, events, done),
+            Command::Accept { project, events, room, done } => self.accept(project, events, room, done),
             Command::Refuse { project, count } => {
                 self.metrics.refuse(count);
                 self.projects.entry(project).or_default().refuse(count);
@@ -184,7 +191,13 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Has events acknowledged: at once, or when they are in the log.
-    fn accept(&mut self, id: ProjectId, events: Vec<Event>, done: oneshot::Sender<Result<(), EngineError>>) {
+    fn accept(
+        &mut self,
+        id: ProjectId,
+        events: Vec<Event>,
+        room: OwnedSemaphorePermit,
+        done: oneshot::Sender<Result<(), EngineError>>,
+    ) {
         let limits = self.settings.limits(self.journal.is_some());
         let Some(journal) = &mut self.journal else {
             let now = Instant::now();
@@ -198,22 +211,23 @@ impl<S: Sink> Shard<S> {
         let project = self.projects.entry(id).or_default();
         let full =
             self.settings.when_full == WhenFull::Reject && !project.has_room(events.len(), bytes, limits);
+        let full = full || !journal.has_disk(bytes);
         if full || journal.is_failed() {
             let error = if full { EngineError::QuotaFull } else { EngineError::LogFailed };
             self.refuse(id, events.len(), done, error);
             return;
         }
         project.begin_logging(events.len(), bytes);
-        journal.append(Entry { project: id, events, bytes, done });
+        journal.append(Entry { project: id, events, bytes, room, done });
     }
 
     /// Acknowledges a group that is in the log, or refuses it.
-    fn acknowledge(&mut self, committed: Committed) {
+    fn acknowledge(&mut self, committed: Committed<F>) {
         let Some(journal) = &mut self.journal else { return };
         let (entries, result) = journal.finish(committed);
         let now = Instant::now();
         let mut positions = result.map(Vec::into_iter);
-        for Entry { project: id, events, bytes, done } in entries {
+        for Entry { project: id, events, bytes, done, room: _room } in entries {
             self.projects.entry(id).or_default().end_logging(events.len(), bytes);
             match &mut positions {
                 Ok(positions) => {
@@ -266,18 +280,20 @@ impl<S: Sink> Shard<S> {
         let Some(project) = self.projects.get_mut(&id) else {
             return;
         };
-        let Some(deadline) = project.deadline(flush_interval) else {
+        let Some(at) = project.next_look(flush_interval) else {
             return;
         };
-        if project.is_in_flight() || project.queued {
+        if project.in_flight() > 0 || project.queued {
             return;
         }
         if self.closed || project.is_due(now, flush_events, flush_interval) {
             project.queued = true;
             self.due.push_back(id);
-        } else if project.timer.is_none() {
-            project.timer = Some(deadline);
-            self.timers.insert((deadline, id));
+        } else if project.timer.is_none_or(|timer| at < timer) {
+            if let Some(later) = project.timer.replace(at) {
+                self.timers.remove(&(later, id));
+            }
+            self.timers.insert((at, id));
         }
     }
 
@@ -303,73 +319,10 @@ impl<S: Sink> Shard<S> {
             self.look_at(id, now);
         }
     }
-
-    /// Flushes what is due, if there is room for a flight.
-    fn take_off(&mut self) {
-        while self.flights.len() < FLIGHTS && !self.due.is_empty() && !self.left {
-            let (batch, passengers) = self.board();
-            let sink = Arc::clone(&self.sink);
-            let directory = self.journal.as_ref().map(|journal| journal.directory().clone());
-            let perseverance = match directory {
-                Some(_) => Perseverance::UntilClosed(self.closing.clone()),
-                None => Perseverance::ThreeTries,
-            };
-            let closed = self.closing.clone();
-            self.flights.spawn(async move {
-                let started = Instant::now();
-                let positions = batch.iter().map(Held::position).collect();
-                let settled = fly(&*sink, batch, directory, &closed, &perseverance).await;
-                Landing { passengers, positions, settled, took: started.elapsed() }
-            });
-        }
-    }
-
-    /// Takes a batch from the projects that are due, each its share at the most.
-    fn board(&mut self) -> (Vec<Held>, Vec<(ProjectId, Range<usize>)>) {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        let mut passengers = Vec::new();
-        while batch.len() < BATCH_EVENTS
-            && bytes < BATCH_BYTES
-            && let Some(id) = self.due.pop_front()
-        {
-            let Some(project) = self.projects.get_mut(&id) else {
-                continue;
-            };
-            project.queued = false;
-            let start = batch.len();
-            // Half of what a project may have in memory: the other half takes in what arrives meanwhile.
-            let share = self.settings.buffer_events.div_ceil(2).min(BATCH_EVENTS - start);
-            let size = project.take(share, BATCH_BYTES - bytes, &mut batch, &mut self.memory);
-            bytes += size;
-            passengers.push((id, start..batch.len()));
-        }
-        (batch, passengers)
-    }
-
-    fn land(&mut self, landing: &Landing) {
-        self.metrics.flushed(landing.took);
-        let Some(settled) = landing.settled.iter().copied().collect::<Option<Vec<Settled>>>() else {
-            // The end has begun: the log keeps them, and those of them that are stored are found to be.
-            self.left = true;
-            return;
-        };
-        for settled in &settled {
-            self.metrics.settle(*settled, 1);
-        }
-        self.settle(landing.positions.iter().copied().flatten());
-        let now = Instant::now();
-        for (id, seats) in &landing.passengers {
-            if let Some(project) = self.projects.get_mut(id) {
-                project.land(&settled[seats.clone()]);
-            }
-            self.look_at(*id, now);
-        }
-    }
 }
 
 /// Waits for a job of the log; for ever without a log.
-async fn done(journal: &mut Option<Journal>) -> Result<Done, JoinError> {
+async fn done<F: FileSystem>(journal: &mut Option<Journal<F>>) -> Result<Done<F>, JoinError> {
     match journal {
         Some(journal) => journal.done().await,
         None => std::future::pending().await,

@@ -1,0 +1,140 @@
+//! What takes off with a flush, and what is done when it lands.
+//!
+//! Projects share a flush by bytes: in each round every project that is due gets a turn of so many bytes, and what it does
+//! not use, because its next event is larger, counts the next time (deficit round robin). So a flood cannot starve the
+//! others, nor can large events take several times what small ones get. Within a project the oldest go first.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::Shard;
+use crate::{
+    engine::{
+        account::{DropReason, Settled},
+        flight::{Landing, Seat, fly},
+        flush::{End, Perseverance},
+        held::Held,
+        sink::Sink,
+    },
+    log::fs::FileSystem,
+};
+
+/// The most events in one flush. Beyond some hundreds a transaction's own cost no longer shows.
+const BATCH_EVENTS: usize = 1000;
+/// About the most bytes in one flush: what a failed try has to send again.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// The bytes of a project's turn.
+const TURN_BYTES: usize = 64 * 1024;
+/// The most flushes in flight.
+const FLIGHTS: usize = 1;
+
+impl<S: Sink, F: FileSystem> Shard<S, F> {
+    /// Flushes what is due, if there is room for a flight.
+    pub(super) fn take_off(&mut self) {
+        while self.flights.len() < FLIGHTS && !self.due.is_empty() && !self.left {
+            let (seats, batch) = self.board();
+            let sink = Arc::clone(&self.sink);
+            let directory = self.journal.as_ref().map(|journal| journal.directory().clone());
+            let perseverance = match directory {
+                Some(_) => Perseverance::UntilClosed(self.closing.clone()),
+                None => Perseverance::ThreeTries,
+            };
+            let closed = self.closing.clone();
+            self.flights.spawn(async move {
+                let started = Instant::now();
+                let ends = fly(&*sink, batch, directory, &closed, &perseverance).await;
+                Landing { seats, ends, took: started.elapsed() }
+            });
+        }
+    }
+
+    /// Takes a batch from the projects that are due, each its share.
+    fn board(&mut self) -> (Vec<Seat>, Vec<Held>) {
+        let now = Instant::now();
+        // Half of what a project may have in memory: the other half takes in what arrives meanwhile.
+        let share = self.settings.buffer_events.div_ceil(2).min(BATCH_EVENTS);
+        let (mut seats, mut batch) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        let mut is_last_round = false;
+        let mut turns = self.due.len();
+        while batch.len() < BATCH_EVENTS
+            && bytes < BATCH_BYTES
+            && let Some(id) = self.due.pop_front()
+        {
+            if let Some(project) = self.projects.get_mut(&id) {
+                let again = self.closed || project.tries_again(now);
+                project.give_turn(TURN_BYTES);
+                while batch.len() < BATCH_EVENTS
+                    && bytes < BATCH_BYTES
+                    && let Some(held) = project.take(share, again, &mut self.memory)
+                {
+                    bytes += held.size();
+                    seats.push(Seat::of(id, &held));
+                    batch.push(held);
+                }
+                project.queued = project.has_more(share, again);
+                if project.queued {
+                    self.due.push_back(id);
+                } else {
+                    // It has had its share of events: others, with larger ones, are not to go on without it.
+                    is_last_round |= project.has_waiting();
+                }
+            }
+            turns -= 1;
+            if turns == 0 {
+                if is_last_round && !batch.is_empty() {
+                    break;
+                }
+                turns = self.due.len();
+            }
+        }
+        // Those that are in flight are looked at again when they land.
+        let projects = &mut self.projects;
+        self.due.retain(|id| {
+            projects.get_mut(id).is_some_and(|project| {
+                project.queued = project.in_flight() == 0;
+                project.queued
+            })
+        });
+        (seats, batch)
+    }
+
+    /// Notes what became of a flush.
+    pub(super) fn land(&mut self, landing: &Landing) {
+        self.metrics.flushed(landing.took);
+        if landing.ends.contains(&End::Left) {
+            // The end has begun: the log keeps them, and those of them that are stored are found to be.
+            self.left = true;
+            return;
+        }
+        let now = Instant::now();
+        // Each project that was on board, and whether some of its events were put back.
+        let mut landed = BTreeMap::new();
+        for (seat, end) in landing.seats.iter().zip(&landing.ends) {
+            let Some(project) = self.projects.get_mut(&seat.project) else { continue };
+            let has_put_back = landed.entry(seat.project).or_insert(false);
+            let settled = match (*end, seat.position) {
+                (End::PutBack, Some(position)) => {
+                    project.put_back(Held::left_to_log(seat.number, position, seat.since));
+                    *has_put_back = true;
+                    continue;
+                }
+                (End::Settled(settled), _) => settled,
+                // What is nowhere but in memory is never put back.
+                (End::PutBack | End::Left, _) => Settled::Dropped(DropReason::DatabaseFailed),
+            };
+            project.settle(seat.number, seat.position, settled);
+            self.metrics.settle(settled, 1);
+            if let (Some(journal), Some(position)) = (&mut self.journal, seat.position) {
+                journal.settle(position);
+            }
+        }
+        for (id, has_put_back) in landed {
+            if let Some(project) = self.projects.get_mut(&id) {
+                project.landed(has_put_back, now);
+            }
+            self.look_at(id, now);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What projects get of a flush, and what may wait for a shard.
+
+use super::*;
+
+/// How many bytes of a project the first batches have.
+fn bytes_of(sink: &Script, sizes: &HashMap<EventId, usize>, project: ProjectId, batches: usize) -> usize {
+    let taken = sink.batches.lock().unwrap();
+    let of = |(_, batch): &(Instant, Ids)| ids(batch, project).iter().map(|id| sizes[id]).sum::<usize>();
+    taken.iter().take(batches).map(of).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn projects_share_by_bytes_whatever_the_size_of_their_events() {
+    for on_disk in [false, true] {
+        let sink = Script::closed();
+        let [large, small, first] = [(); 3].map(|()| ProjectId::new());
+        let disk = Simulated::default();
+        let bench = if on_disk { Bench::simulated(&sink, settings(), &[disk]) } else { Bench::new(&sink) };
+        // Keeps the shard busy until the others are all there.
+        bench.accept(first, 50).await;
+        let mut sizes = HashMap::new();
+        for (project, size, count) in [(large, 200_000, 20), (small, 1000, 500)] {
+            let one = sized(project, size);
+            let events: Vec<Event> =
+                (0..count).map(|_| Event { id: EventId::new(), ..one.clone() }).collect();
+            sizes.extend(events.iter().map(|event| (event.id, event.record().length())));
+            for events in events.chunks(10) {
+                bench.engine.accept(project, events.to_vec()).await.unwrap();
+            }
+        }
+        let engine = bench.engine.clone();
+        let flush_of_large = tokio::spawn(async move { engine.flush(large).await });
+        let engine = bench.engine.clone();
+        let flush_of_small = tokio::spawn(async move { engine.flush(small).await });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        sink.permits.add_permits(Semaphore::MAX_PERMITS);
+        flush_of_small.await.unwrap().unwrap();
+        let last = |(_, batch): &(Instant, Ids)| !ids(batch, small).is_empty();
+        // In the last one that it is in, nobody else wants what is left.
+        let rounds = sink.batches.lock().unwrap().iter().rposition(last).unwrap();
+        let (of_large, of_small) =
+            (bytes_of(&sink, &sizes, large, rounds), bytes_of(&sink, &sizes, small, rounds));
+        assert!(of_large < 2 * of_small + 200_000, "{of_large} against {of_small}");
+        assert!(of_large > of_small / 2, "{of_large} against {of_small}");
+        assert_eq!(flush_of_large.await.unwrap(), Ok(20));
+        bench.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_larger_than_all_that_may_wait_passes_alone() {
+    let (sink, project) = (Script::open(), ProjectId::new());
+    let bench = Bench::new(&sink);
+    let events = vec![sized(project, 1_000_000); 12];
+    assert!(events.iter().map(Event::size).sum::<usize>() / 1024 > QUEUE_KIB as usize / 2);
+    let twice: Vec<Event> = events.iter().chain(&events).cloned().collect();
+    assert_eq!(bench.engine.accept(project, twice).await, Ok(()));
+    assert_eq!(bench.engine.accept(project, events).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_shard_is_bounded_by_bytes() {
+    let (sink, project) = (Script::open(), ProjectId::new());
+    // Its shard is not run: all that is accepted waits.
+    let (engine, shards) =
+        Engine::new(settings(), &sink, &Metrics::new(&mut Registry::default()), None::<Logs>);
+    let event = sized(project, 1_000_000);
+    let mut waiting = JoinSet::new();
+    for _ in 0..40 {
+        let (engine, event) = (engine.clone(), event.clone());
+        waiting.spawn(async move { engine.accept(project, vec![event]).await });
+    }
+    tokio::time::sleep(2 * QUEUE_TIMEOUT).await;
+    let mut overloaded = 0;
+    while let Some(result) = waiting.try_join_next() {
+        assert_eq!(result.unwrap(), Err(EngineError::Overloaded));
+        overloaded += 1;
+    }
+    assert!((20..40).contains(&overloaded), "{overloaded}");
+    // Once it runs, those are taken in.
+    let running: JoinSet<_> = shards.into_iter().map(Shard::run).collect();
+    while let Some(result) = waiting.join_next().await {
+        assert_eq!(result.unwrap(), Ok(()));
+    }
+    drop(running);
+}

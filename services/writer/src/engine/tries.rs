@@ -1,0 +1,48 @@
+//! The waits between the tries of something that the database did not take in.
+
+use std::time::Duration;
+
+use mesher_common::db::DatabaseError;
+use rand::RngExt as _;
+
+use super::flush::Perseverance;
+
+/// How long to wait before the second and the third try.
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
+/// The longest wait between two tries, for events that the log keeps.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// See the [module](self).
+pub(super) struct Tries<'a> {
+    perseverance: &'a Perseverance,
+    delays: std::array::IntoIter<Duration, 2>,
+    longer: Duration,
+}
+
+impl<'a> Tries<'a> {
+    pub(super) fn new(perseverance: &'a Perseverance) -> Self {
+        Self { perseverance, delays: RETRY_DELAYS.into_iter(), longer: MAX_RETRY_DELAY / 8 }
+    }
+
+    /// Waits for the next try; false if there is no point in one.
+    pub(super) async fn wait(&mut self, events: usize, error: &DatabaseError) -> bool {
+        let delay = match (self.delays.next(), self.perseverance) {
+            (Some(delay), _) => delay,
+            (None, Perseverance::ThreeTries) => return false,
+            (None, Perseverance::UntilClosed(_)) => {
+                self.longer = (self.longer * 2).min(MAX_RETRY_DELAY);
+                // So that the shards do not all come back at once.
+                self.longer.mul_f64(rand::rng().random_range(0.5..=1.0))
+            }
+        };
+        tracing::warn!(events, %error, ?delay, "a flush failed and is tried again");
+        let wait = tokio::time::sleep(delay);
+        match self.perseverance {
+            Perseverance::ThreeTries => {
+                wait.await;
+                true
+            }
+            Perseverance::UntilClosed(closed) => closed.run_until_cancelled(wait).await.is_some(),
+        }
+    }
+}

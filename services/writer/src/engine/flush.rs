@@ -160,7 +160,7 @@ impl<S: Sink> Flush<'_, S> {
     /// Stores a part of the batch; tries it so many times when it is unknown what it fails for.
     async fn store(&mut self, part: Range<usize>, tries: usize) -> Result<(), Failure> {
         let mut again = Tries::new(self.perseverance);
-        let mut tried = 0;
+        let mut failures = 0;
         loop {
             let error = match self.sink.store(&self.batch[part.clone()]).await {
                 Ok(outcomes) => {
@@ -176,8 +176,8 @@ impl<S: Sink> Flush<'_, S> {
                 }
                 Err(SinkError::Unavailable(error)) => error,
             };
-            tried += 1;
-            if tried >= tries && Blame::of(&error) != Blame::Database {
+            failures += 1;
+            if failures >= tries && Blame::of(&error) != Blame::Database {
                 return Err(Failure::Unexplained(error));
             }
             if !again.wait(part.len(), &error).await {

@@ -239,7 +239,7 @@ fn a_damaged_header_costs_no_record() {
         fs.damage(&name(1), offset);
         let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
         assert_eq!(recovered.records[0].position, position);
-        assert_eq!(recovered.damage, [Damage { segment: name(1), offset: 0, length: HEADER as u32 }]);
+        assert_eq!(recovered.damage, [Damage { segment: name(1), offset: 0, length: size(HEADER).unwrap() }]);
     }
 }
 

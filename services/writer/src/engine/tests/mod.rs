@@ -136,10 +136,10 @@ fn event(project: ProjectId) -> Event {
     sized(project, 1)
 }
 
-/// An event with so many bytes that do not compress.
+/// An event with so many bytes, of which half are left when it is compressed.
 fn sized(project: ProjectId, bytes: usize) -> Event {
-    let noise: Vec<u8> = (0..bytes.div_ceil(2)).map(|_| rand::random()).collect();
-    let text: String = noise.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text: String =
+        (0..bytes).map(|_| char::from(b"0123456789abcdef"[rand::random_range(0..16)])).collect();
     // What is in a tag or the message would be twice in memory.
     let json = format!(r#"{{"message":"m","extra":{{"noise":"{text}"}}}}"#);
     admit(project, &Sent::Json(json.as_bytes()), Utc::now()).unwrap()

@@ -38,7 +38,7 @@ use sink::Script;
 type Ids = Vec<(ProjectId, EventId)>;
 
 /// So small that segments come and go in every test.
-const SMALL_SEGMENT: u32 = 4096;
+const SMALL_SEGMENT: u32 = 8192;
 
 const INTERVAL: Duration = Duration::from_secs(5);
 

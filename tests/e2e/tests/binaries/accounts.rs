@@ -33,15 +33,24 @@ impl Accounts {
         eventually("the writer gave its account", PATIENCE, async || self.of(project).await).await
     }
 
-    /// The same, when nothing is buffered any more.
+    /// Waits until everything is settled that was accepted before.
+    pub(crate) async fn flushed(&self, project: &str) {
+        eventually("the writer flushed", PATIENCE, async || self.flush(project).await).await;
+    }
+
+    /// The account, when nothing is buffered any more.
     pub(crate) async fn settled(&self, project: &str) -> WriterStats {
         eventually("everything was settled", PATIENCE, async || {
-            let flush = self.signed(FlushRequest { project_id: project.to_owned() });
-            self.client.clone().flush(flush).await?;
+            self.flush(project).await?;
             let stats = self.of(project).await?;
             if stats.buffered_count == 0 { Ok(stats) } else { Err(Status::unavailable(format!("{stats:?}"))) }
         })
         .await
+    }
+
+    async fn flush(&self, project: &str) -> Result<(), Status> {
+        let request = self.signed(FlushRequest { project_id: project.to_owned() });
+        self.client.clone().flush(request).await.map(drop)
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {

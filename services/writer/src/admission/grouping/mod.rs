@@ -22,6 +22,9 @@ use self::{fingerprint::Digest, stack::Stack};
 
 type Object = Map<String, Value>;
 
+/// How many exceptions of a chain tell what it is, from the one that was thrown on: more than SDKs send.
+const MAX_EXCEPTIONS: usize = 50;
+
 /// The fingerprint of an event with these `exceptions` and this `message`.
 pub(super) fn fingerprint(event: &Object, exceptions: &[&Object], message: Option<&str>) -> Fingerprint {
     let mut digest = Digest::new();
@@ -61,6 +64,7 @@ fn is_default(part: &Value) -> bool {
 }
 
 fn default(digest: &mut Digest, event: &Object, exceptions: &[&Object], message: Option<&str>) {
+    let exceptions = &exceptions[exceptions.len().saturating_sub(MAX_EXCEPTIONS)..];
     let stacks: Vec<Stack<'_>> = exceptions.iter().map(|exception| Stack::of(exception)).collect();
     if stack::have_frames(&stacks) {
         let says_in_app = stack::say_in_app(&stacks);
@@ -98,7 +102,7 @@ fn text<'a>(object: &'a Object, member: &str) -> &'a str {
     object.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// An exception's value, cut to what is more than enough to tell it by.
+/// An exception's value as text.
 fn value_of(exception: &Object) -> String {
     exception
         .get("value")

@@ -97,21 +97,31 @@ static TEXT: LazyLock<Parts> = LazyLock::new(|| Parts::new(&IN_TEXT));
 static SYMBOL: LazyLock<Parts> = LazyLock::new(|| Parts::new(&IN_SYMBOL));
 static FILE: LazyLock<Parts> = LazyLock::new(|| Parts::new(&IN_FILE));
 
+/// How many bytes of a text, and of a name, tell what it is. A search looks ahead for as long as a word goes on, so that
+/// what a text costs grows with the square of its length: a hostile one of a MiB would take minutes.
+const MAX_TEXT: usize = 1000;
+const MAX_NAME: usize = 300;
+
 /// A message or an exception's value, without what differs from event to event.
 pub(super) fn of_text(text: &str) -> String {
-    TEXT.replace(text)
+    TEXT.replace(beginning(text, MAX_TEXT))
 }
 
 /// A function's, module's or exception type's name, without what differs from build to build.
 pub(super) fn of_symbol(name: &str) -> String {
+    let name = beginning(name, MAX_NAME);
     // Nearly every name: nothing that is replaced is without a digit.
     if name.bytes().any(|byte| byte.is_ascii_digit()) { SYMBOL.replace(name) } else { name.to_owned() }
 }
 
 /// A file's name, without what differs from release to release. The same file is the same with `\` for `/`.
 pub(super) fn of_file(name: &str) -> String {
-    let name = name.split(['?', '#']).next().unwrap_or_default().replace('\\', "/");
+    let name = beginning(name, MAX_NAME).split(['?', '#']).next().unwrap_or_default().replace('\\', "/");
     if name.bytes().any(|byte| byte.is_ascii_digit()) { FILE.replace(&name) } else { name }
+}
+
+fn beginning(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
 }
 
 /// What is replaced, and how it is found.
@@ -128,7 +138,7 @@ impl Parts {
         Self { kinds: parts.iter().map(|(kind, _)| *kind).collect(), regex }
     }
 
-    /// One pass, and linear in the text's length: the patterns have no way to look back.
+    /// The patterns have no way to look back: a search is linear in what it looks at.
     fn replace(&self, text: &str) -> String {
         let mut replaced = String::with_capacity(text.len());
         let (mut copied, mut from) = (0, 0);
@@ -140,9 +150,10 @@ impl Parts {
                 copied = found.end();
                 from = found.end();
             } else {
-                // What begins with a quotation mark that is none may hold others.
+                // What begins with a quotation mark that is none may hold others, and "users/17/orders" a number.
                 let first = text[found.start()..].chars().next().map_or(1, char::len_utf8);
-                from = if kind == Kind::Quoted { found.start() + first } else { found.end() };
+                let holds_others = matches!(kind, Kind::Quoted | Kind::Path);
+                from = if holds_others { found.start() + first } else { found.end() };
             }
         }
         replaced.push_str(&text[copied..]);
@@ -197,6 +208,7 @@ mod tests {
             ("open /var/lib/x/y.db: no such file", "open <path>: no such file"),
             (r"open C:\Users\ada\x.txt or ~/x/y", "open <path> or <path>"),
             ("and/or/else", "and/or/else"),
+            ("GET api/v1/users/17/orders", "GET api/v<number>/users/<number>/orders"),
             ("Zeile «7» für Löwe7ß'", "Zeile «<number>» für Löwe<number>ß'"),
             ("", ""),
         ] {
@@ -225,6 +237,14 @@ mod tests {
         ] {
             assert_eq!(of_file(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn only_the_beginning_of_what_is_long_tells() {
+        let long = |unit: &str, end: &str| format!("{}{end}", unit.repeat(2000));
+        assert_eq!(of_text(&long("g1", "a")), of_text(&long("g1", "b")));
+        assert_eq!(of_symbol(&long("12345abcdef", "a")), of_symbol(&long("12345abcdef", "b")));
+        assert_eq!(of_file(&long("ü/", "a")), of_file(&long("ü/", "b")));
     }
 
     proptest! {

@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// For `outage`: how many events come in each second.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rate: u32,
+    /// For `outage`: lock the table of events instead of stopping PostgreSQL, which goes on to answer everything else.
+    #[arg(long)]
+    pub(crate) lock: bool,
     /// Flags for the writer that differ from its defaults, such as `--writer-flag=--shards=4`.
     #[arg(long, value_name = "FLAG")]
     pub(crate) writer_flag: Vec<String>,

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{
@@ -22,6 +23,13 @@ use crate::{
 };
 
 const PROJECTS: usize = 20;
+
+/// When and how PostgreSQL is away.
+struct Plan {
+    warm_up: Duration,
+    away: Duration,
+    lock: bool,
+}
 
 /// The time without a database.
 struct Outage {
@@ -39,7 +47,8 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let minutes = bench.options.minutes.unwrap_or(10);
         (Duration::from_secs(10), Duration::from_mins(minutes.into()), bench.options.rate)
     };
-    Report::say(&format!("outage: {rate} events/s, PostgreSQL away for {} s", away.as_secs()));
+    let how = if bench.options.lock { "the table locked" } else { "PostgreSQL away" };
+    Report::say(&format!("outage: {rate} events/s, {how} for {} s", away.as_secs()));
     let projects = bench.projects(PROJECTS).await?;
     let mut generator = Generator::new(bench.options.seed);
     let writer = bench.fresh_writer().await?;
@@ -52,9 +61,9 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let project = usize::try_from(number)? % PROJECTS;
         generator.event(project).map(ControlFlow::Continue)
     };
+    let plan = Plan { warm_up, away, lock: bench.options.lock };
     let sending = open::send(&client, &projects.all, rate, next);
-    let (sent, outage) =
-        tokio::try_join!(sending, interrupt(&mut bench.server, &writer, warm_up, away, &over))?;
+    let (sent, outage) = tokio::try_join!(sending, interrupt(&mut bench.server, &writer, &plan, &over))?;
     client.flush(&projects).await?;
     let drained = outage.ended.elapsed();
     let peak = writer.memory()?;
@@ -68,23 +77,35 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
 async fn interrupt(
     server: &mut Server,
     writer: &Writer,
-    warm_up: Duration,
-    away: Duration,
+    plan: &Plan,
     over: &Cell<bool>,
 ) -> anyhow::Result<Outage> {
-    sleep(warm_up).await;
-    server.stop().await?;
+    sleep(plan.warm_up).await;
+    let lock = if plan.lock { Some(lock(server).await?) } else { None };
+    if lock.is_none() {
+        server.stop().await?;
+    }
     let began = Instant::now();
     let mut memory = Vec::new();
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while began.elapsed() < away {
+    while began.elapsed() < plan.away {
         seconds.tick().await;
         memory.push(mib(writer.memory()?.now_kib));
     }
-    server.start_again().await?;
+    match lock {
+        Some(connection) => connection.close().await?,
+        None => server.start_again().await?,
+    }
     over.set(true);
     Ok(Outage { began, ended: Instant::now(), memory })
+}
+
+/// A connection that holds a lock which lets nothing into the table, until it is closed.
+async fn lock(server: &Server) -> anyhow::Result<PgConnection> {
+    let mut connection = server.connect().await?;
+    sqlx::raw_sql("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut connection).await?;
+    Ok(connection)
 }
 
 fn add(bench: &mut Bench, sent: &Sent, outage: &Outage, rate: u32, peak: f64, drained: Duration) {

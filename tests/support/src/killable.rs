@@ -20,6 +20,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("full_page_writes", "on"),
     ("max_connections", "200"),
     ("shared_buffers", "64MB"),
+    // It comes once a minute: what it did would depend on how fast the machine is.
+    ("autovacuum", "off"),
     // Two who wait for each other are found out soon; it is a fault however long it takes.
     ("deadlock_timeout", "50ms"),
     // With the SQLSTATE of every error.

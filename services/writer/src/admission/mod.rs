@@ -4,11 +4,12 @@
 mod depth;
 mod fields;
 mod grouping;
+mod numbers;
 mod shape;
 mod struct_json;
 mod surrogates;
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use chrono::{DateTime, Utc};
 use mesher_common::{
@@ -47,9 +48,19 @@ pub enum Sent<'a> {
 
 /// Admits an event of `project` that arrived at `now`.
 pub fn admit(project: ProjectId, sent: &Sent<'_>, now: DateTime<Utc>) -> Result<Event, AdmissionError> {
+    admit_with_id(project, sent, None, now)
+}
+
+/// As [`admit`]; an `id` that came beside the event holds, whatever stands in the event.
+pub fn admit_with_id(
+    project: ProjectId,
+    sent: &Sent<'_>,
+    id: Option<EventId>,
+    now: DateTime<Utc>,
+) -> Result<Event, AdmissionError> {
     match sent {
-        Sent::Json(json) => admit_json(project, "json", json, now),
-        Sent::Struct(event) => admit_json(project, "event", &struct_json::to_json(event), now),
+        Sent::Json(json) => admit_json(project, "json", json, id, now),
+        Sent::Struct(event) => admit_json(project, "event", &struct_json::to_json(event), id, now),
     }
 }
 
@@ -57,17 +68,23 @@ fn admit_json(
     project: ProjectId,
     field: &'static str,
     json: &[u8],
+    id: Option<EventId>,
     now: DateTime<Utc>,
 ) -> Result<Event, AdmissionError> {
-    if json.len() > MAX_EVENT_BYTES {
-        let description = format!("has {} bytes; {MAX_EVENT_BYTES} are allowed", json.len());
-        return Err(AdmissionError::TooLarge(Violation::new(field, description)));
-    }
+    check_size(field, json)?;
     if depth::exceeds(json, MAX_EVENT_DEPTH) {
         return Err(Violation::new(field, format!("is nested deeper than {MAX_EVENT_DEPTH} levels")).into());
     }
-    let json = &*surrogates::replace(json);
-    let event: Map<String, Value> = match serde_json::from_slice(json) {
+    let mut json = surrogates::replace(json);
+    let mut read = serde_json::from_slice(&json);
+    if read.is_err()
+        && let Some(quoted) = numbers::quote_too_large(&json)
+    {
+        check_size(field, &quoted)?;
+        json = Cow::Owned(quoted);
+        read = serde_json::from_slice(&json);
+    }
+    let event: Map<String, Value> = match read {
         Ok(Value::Object(event)) => event,
         Ok(other) => {
             let kind = shape::kind(&other);
@@ -75,7 +92,10 @@ fn admit_json(
         }
         Err(error) => return Err(Violation::new(field, format!("cannot be read as JSON: {error}")).into()),
     };
-    let given = fields::event_id(&event)?;
+    let given = match id {
+        Some(id) => Some(id),
+        None => fields::event_id(&event)?,
+    };
     let exceptions = fields::exceptions(&event)?;
     let fields = fields::read(&event, &exceptions, now)?;
     Ok(Event {
@@ -85,8 +105,16 @@ fn admit_json(
         received_at: now,
         fingerprint: grouping::fingerprint(&event, &exceptions, fields.message.as_deref()),
         fields,
-        payload: payload::compress(json).map_err(AdmissionError::Compression)?,
+        payload: payload::compress(&json).map_err(AdmissionError::Compression)?,
     })
+}
+
+fn check_size(field: &'static str, json: &[u8]) -> Result<(), AdmissionError> {
+    if json.len() <= MAX_EVENT_BYTES {
+        return Ok(());
+    }
+    let description = format!("has {} bytes; {MAX_EVENT_BYTES} are allowed", json.len());
+    Err(AdmissionError::TooLarge(Violation::new(field, description)))
 }
 
 /// Makes of a record in the log the event that was admitted.

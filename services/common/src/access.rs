@@ -14,11 +14,15 @@ use crate::{
     db::DatabaseError,
     id::{OrgId, ProjectId, UserId},
     secret::{Secret, SecretHash},
-    status::{self, Violation},
+    status::{self, KeyFault, Violation},
 };
 
 /// The metadata key of an API key.
 pub const API_KEY_HEADER: &str = "x-mesher-key";
+
+/// The metadata key of the number of the project that the API key must belong to, where the caller names one: Sentry
+/// SDKs have it in the path that they send to.
+pub const PROJECT_NUMBER_HEADER: &str = "x-mesher-project";
 
 /// The most API keys whose answers are remembered.
 const KEY_CACHE_ENTRIES: u64 = 100_000;
@@ -32,9 +36,9 @@ pub enum AccessError {
     /// The session is unknown, has expired or was ended.
     #[error("the session is not valid")]
     SessionInvalid,
-    /// The API key is unknown or revoked.
-    #[error("the API key is not valid")]
-    ApiKeyInvalid,
+    /// The API key is not valid for the call.
+    #[error("the API key is not valid: {0}")]
+    ApiKeyInvalid(KeyFault),
     /// The id in the request is no id.
     #[error(transparent)]
     Invalid(#[from] Violation),
@@ -62,7 +66,7 @@ impl From<AccessError> for Status {
         match error {
             AccessError::CredentialsMissing(message) => status::credentials_missing(message),
             AccessError::SessionInvalid => status::session_invalid(),
-            AccessError::ApiKeyInvalid => status::api_key_invalid(),
+            AccessError::ApiKeyInvalid(fault) => status::api_key_invalid(fault),
             AccessError::Invalid(violation) => violation.into(),
             AccessError::NotFound { kind, id } => status::not_found(kind, &id.to_string()),
             AccessError::RoleInsufficient(required) => status::role_insufficient(required),
@@ -96,7 +100,15 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct Access {
     pool: PgPool,
-    keys: Option<Cache<SecretHash, Option<ProjectId>>>,
+    keys: Option<Cache<SecretHash, Option<KeyRow>>>,
+}
+
+/// What the database says of an API key.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+struct KeyRow {
+    project_id: ProjectId,
+    project_number: i64,
+    revoked: bool,
 }
 
 impl Access {
@@ -146,18 +158,27 @@ impl Access {
         Ok((Member { user_id, org_id, role }, request.into_inner()))
     }
 
-    /// Lets whoever holds a project's API key through, and says which project's.
+    /// Lets whoever holds a project's API key through, and says which project's. Where the call names a project by its
+    /// number, the key must be that project's.
     pub async fn api_key<R: ForApiKey>(&self, metadata: &MetadataMap) -> Result<ProjectId, AccessError> {
         let text = metadata
             .get(API_KEY_HEADER)
             .ok_or(AccessError::CredentialsMissing("an API key is needed, as x-mesher-key"))?;
-        let key = text.to_str().ok().and_then(Secret::parse_api_key).ok_or(AccessError::ApiKeyInvalid)?;
-        let hash = key.sha256();
-        let project = match &self.keys {
+        let key = text.to_str().ok().and_then(Secret::parse_api_key);
+        let hash = key.ok_or(AccessError::ApiKeyInvalid(KeyFault::Unknown))?.sha256();
+        let found = match &self.keys {
             None => self.resolve(hash).await?,
             Some(cache) => cached(cache, hash, self.resolve(hash)).await?,
         };
-        project.ok_or(AccessError::ApiKeyInvalid)
+        let key = found.ok_or(AccessError::ApiKeyInvalid(KeyFault::Unknown))?;
+        let named = metadata.get(PROJECT_NUMBER_HEADER).map(tonic::metadata::MetadataValue::as_encoded_bytes);
+        if named.is_some_and(|number| number != key.project_number.to_string().as_bytes()) {
+            return Err(AccessError::ApiKeyInvalid(KeyFault::OtherProject));
+        }
+        if key.revoked {
+            return Err(AccessError::ApiKeyInvalid(KeyFault::Revoked));
+        }
+        Ok(key.project_id)
     }
 
     /// The session's user and, of the resource's organization, the id and the user's role in it.
@@ -179,24 +200,23 @@ impl Access {
         Ok((user_id, org_id.zip(role.map(Role::from))))
     }
 
-    /// The project of a valid key; `None` if the key is unknown or revoked.
+    /// What there is to know of a key; `None` if it is unknown.
     #[instrument(name = "db.resolve_api_key", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    async fn resolve(&self, key: SecretHash) -> Result<Option<ProjectId>, DatabaseError> {
-        let row: Option<(ProjectId, bool)> =
-            sqlx::query_as("SELECT project_id, revoked FROM resolve_api_key($1)")
-                .bind(key.as_bytes())
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(row.and_then(|(project, revoked)| (!revoked).then_some(project)))
+    async fn resolve(&self, key: SecretHash) -> Result<Option<KeyRow>, DatabaseError> {
+        let row = sqlx::query_as("SELECT project_id, project_number, revoked FROM resolve_api_key($1)")
+            .bind(key.as_bytes())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row)
     }
 }
 
 /// What the cache has, or what `look_up` finds: once, however many calls wait for it.
 async fn cached(
-    cache: &Cache<SecretHash, Option<ProjectId>>,
+    cache: &Cache<SecretHash, Option<KeyRow>>,
     key: SecretHash,
-    look_up: impl Future<Output = Result<Option<ProjectId>, DatabaseError>>,
-) -> Result<Option<ProjectId>, AccessError> {
+    look_up: impl Future<Output = Result<Option<KeyRow>, DatabaseError>>,
+) -> Result<Option<KeyRow>, AccessError> {
     cache.try_get_with(key, look_up).await.map_err(AccessError::SharedQuery)
 }
 

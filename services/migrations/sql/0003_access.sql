@@ -21,14 +21,15 @@ COMMENT ON FUNCTION session_access IS
     'No row when the session is not valid.';
 
 CREATE FUNCTION resolve_api_key(key_sha256 bytea)
-RETURNS TABLE (project_id uuid, revoked boolean)
+RETURNS TABLE (project_id uuid, project_number bigint, revoked boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
-    SELECT k.project_id, k.revoked_at IS NOT NULL
+    SELECT p.id, p.number, k.revoked_at IS NOT NULL
     FROM api_keys k
+    JOIN projects p ON p.id = k.project_id
     WHERE k.key_sha256 = resolve_api_key.key_sha256
 $$;
-COMMENT ON FUNCTION resolve_api_key IS 'The project that an API key belongs to. No row when there is no such key.';
+COMMENT ON FUNCTION resolve_api_key IS 'The project that an API key belongs to, and the project''s number in DSNs. No row when there is no such key.';
 
 REVOKE ALL ON FUNCTION session_access, resolve_api_key FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION session_access

@@ -3,7 +3,10 @@
 
 use mesher_proto::access::{ForAnyone, ForApiKey, ForRole, ForSession, Role};
 use sqlx::PgPool;
-use tonic::{Request, Status, metadata::MetadataMap};
+use tonic::{
+    Request, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tracing::instrument;
 use uuid::Uuid;
 
@@ -12,11 +15,15 @@ use crate::{
     db::DatabaseError,
     id::{OrgId, ProjectId, UserId},
     secret::{Secret, SecretHash},
-    status::{self, Violation},
+    status::{self, KeyFault, Violation},
 };
 
 /// The metadata key of an API key.
 pub const API_KEY_HEADER: &str = "x-mesher-key";
+
+/// The metadata key of the number of the project that the API key must belong to, where the caller names one: Sentry
+/// SDKs have it in the path that they send to.
+pub const PROJECT_NUMBER_HEADER: &str = "x-mesher-project";
 
 /// Why a call is refused before its service sees it.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +34,9 @@ pub enum AccessError {
     /// The session is unknown, has expired or was ended.
     #[error("the session is not valid")]
     SessionInvalid,
-    /// The API key is unknown or revoked.
-    #[error("the API key is not valid")]
-    ApiKeyInvalid,
+    /// The API key is not valid for the call.
+    #[error("the API key is not valid: {0}")]
+    ApiKeyInvalid(KeyFault),
     /// The id in the request is no id.
     #[error(transparent)]
     Invalid(#[from] Violation),
@@ -57,7 +64,7 @@ impl From<AccessError> for Status {
         match error {
             AccessError::CredentialsMissing(message) => status::credentials_missing(message),
             AccessError::SessionInvalid => status::session_invalid(),
-            AccessError::ApiKeyInvalid => status::api_key_invalid(),
+            AccessError::ApiKeyInvalid(fault) => status::api_key_invalid(fault),
             AccessError::Invalid(violation) => violation.into(),
             AccessError::NotFound { kind, id } => status::not_found(kind, &id.to_string()),
             AccessError::RoleInsufficient(required) => status::role_insufficient(required),
@@ -141,18 +148,27 @@ impl Access {
         Ok((Member { user_id, org_id, role }, request.into_inner()))
     }
 
-    /// Lets whoever holds a project's API key through, and says which project's.
+    /// Lets whoever holds a project's API key through, and says which project's. Where the call names a project by its
+    /// number, the key must be that project's.
     pub async fn api_key<R: ForApiKey>(&self, metadata: &MetadataMap) -> Result<ProjectId, AccessError> {
         let text = metadata
             .get(API_KEY_HEADER)
             .ok_or(AccessError::CredentialsMissing("an API key is needed, as x-mesher-key"))?;
-        let key = text.to_str().ok().and_then(Secret::parse_api_key).ok_or(AccessError::ApiKeyInvalid)?;
-        let hash = key.sha256();
-        let project = match &self.keys {
+        let key = text.to_str().ok().and_then(Secret::parse_api_key);
+        let hash = key.ok_or(AccessError::ApiKeyInvalid(KeyFault::Unknown))?.sha256();
+        let found = match &self.keys {
             None => self.pool.look_up(&[hash]).await?.remove(&hash),
-            Some(keys) => keys.project(hash).await?,
+            Some(keys) => keys.get(hash).await?,
         };
-        project.ok_or(AccessError::ApiKeyInvalid)
+        let key = found.ok_or(AccessError::ApiKeyInvalid(KeyFault::Unknown))?;
+        let named = metadata.get(PROJECT_NUMBER_HEADER).map(MetadataValue::as_encoded_bytes);
+        if named.is_some_and(|number| number != key.project_number.to_string().as_bytes()) {
+            return Err(AccessError::ApiKeyInvalid(KeyFault::OtherProject));
+        }
+        if key.revoked {
+            return Err(AccessError::ApiKeyInvalid(KeyFault::Revoked));
+        }
+        Ok(key.project_id)
     }
 
     /// The session's user and, of the resource's organization, the id and the user's role in it.

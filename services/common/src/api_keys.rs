@@ -41,27 +41,38 @@ const PATIENCE_WITH_AN_OLD_ANSWER: Duration = Duration::from_secs(1);
 /// How long after a query that failed the next one is made.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// What the database says of a key that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The project that it belongs to.
+    pub project_id: ProjectId,
+    /// The project's number in DSNs.
+    pub project_number: i64,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
 /// Where keys are looked up: the database.
 pub trait Lookup: Send + Sync + 'static {
-    /// The projects of those of the keys that are valid.
+    /// Those of the keys that there are.
     fn look_up(
         &self,
         keys: &[SecretHash],
-    ) -> impl Future<Output = Result<HashMap<SecretHash, ProjectId>, DatabaseError>> + Send;
+    ) -> impl Future<Output = Result<HashMap<SecretHash, ApiKey>, DatabaseError>> + Send;
 }
 
 impl Lookup for PgPool {
     #[instrument(name = "db.resolve_api_keys", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ProjectId>, DatabaseError> {
-        let rows: Vec<(i32, ProjectId)> =
-            sqlx::query_as("SELECT position, project_id FROM resolve_api_keys($1) WHERE NOT revoked")
+    async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ApiKey>, DatabaseError> {
+        let rows: Vec<(i32, ProjectId, i64, bool)> =
+            sqlx::query_as("SELECT position, project_id, project_number, revoked FROM resolve_api_keys($1)")
                 .bind(keys.iter().map(SecretHash::as_bytes).collect::<Vec<_>>())
                 .fetch_all(self)
                 .await?;
-        let by_key = |(position, project): (i32, ProjectId)| {
+        let by_key = |(position, project_id, project_number, revoked): (i32, ProjectId, i64, bool)| {
             // PostgreSQL counts from one.
             let index = usize::try_from(position).ok()?.checked_sub(1)?;
-            Some((*keys.get(index)?, project))
+            Some((*keys.get(index)?, ApiKey { project_id, project_number, revoked }))
         };
         Ok(rows.into_iter().filter_map(by_key).collect())
     }
@@ -81,8 +92,8 @@ pub enum ResolveError {
 /// What was found out about a key.
 #[derive(Clone, Debug)]
 struct Known {
-    /// Its project; `None` if there is no such key, or it is revoked.
-    project: Option<ProjectId>,
+    /// `None` if there is no such key.
+    found: Option<ApiKey>,
     /// When it was asked for: what is changed after that is not seen.
     asked_at: Instant,
     /// Whether it is being asked for again.
@@ -93,7 +104,7 @@ struct Known {
 struct Request {
     key: SecretHash,
     /// Whoever waits for the answer.
-    answer: Option<oneshot::Sender<Result<Option<ProjectId>, ResolveError>>>,
+    answer: Option<oneshot::Sender<Result<Option<ApiKey>, ResolveError>>>,
 }
 
 /// The keys that are remembered; cheap to clone.
@@ -116,29 +127,30 @@ impl ApiKeys {
         (Self { known, requests, fresh_for, failing }, resolver)
     }
 
-    /// The project of a key; `None` if there is no such key, or it is revoked.
-    pub async fn project(&self, key: SecretHash) -> Result<Option<ProjectId>, ResolveError> {
+    /// What there is to know of a key; `None` if there is no such key.
+    pub async fn get(&self, key: SecretHash) -> Result<Option<ApiKey>, ResolveError> {
         let known = self.known.get(&key).await;
-        if let Some(Known { project, asked_at, .. }) = &known {
+        let is_valid = |found: &Option<ApiKey>| found.is_some_and(|key| !key.revoked);
+        if let Some(Known { found, asked_at, .. }) = &known {
             let age = asked_at.elapsed();
             if age < self.fresh_for {
-                if project.is_some() && age >= self.fresh_for / 2 {
+                if is_valid(found) && age >= self.fresh_for / 2 {
                     self.ask_ahead(key, known.as_ref());
                 }
-                return Ok(*project);
+                return Ok(*found);
             }
         }
-        let old = known.as_ref().and_then(|known| known.project);
+        let old = known.as_ref().map(|known| known.found).filter(is_valid);
         let Some(old) = old else { return self.ask(key, PATIENCE).await };
         if self.failing.load(Ordering::Relaxed) {
             self.ask_ahead(key, known.as_ref());
-            return Ok(Some(old));
+            return Ok(old);
         }
         // What cannot be found out stays as it was.
-        Ok(self.ask(key, PATIENCE_WITH_AN_OLD_ANSWER).await.unwrap_or(Some(old)))
+        Ok(self.ask(key, PATIENCE_WITH_AN_OLD_ANSWER).await.unwrap_or(old))
     }
 
-    async fn ask(&self, key: SecretHash, patience: Duration) -> Result<Option<ProjectId>, ResolveError> {
+    async fn ask(&self, key: SecretHash, patience: Duration) -> Result<Option<ApiKey>, ResolveError> {
         let (answer, answered) = oneshot::channel();
         let request = Request { key, answer: Some(answer) };
         let asked = async {
@@ -193,8 +205,8 @@ impl<L: Lookup> Resolver<L> {
         match &found {
             Ok(found) => {
                 for key in &keys {
-                    let project = found.get(key).copied();
-                    let known = Known { project, asked_at, refreshing: Arc::default() };
+                    let found = found.get(key).copied();
+                    let known = Known { found, asked_at, refreshing: Arc::default() };
                     self.known.insert(*key, known).await;
                 }
             }
@@ -209,9 +221,9 @@ impl<L: Lookup> Resolver<L> {
         }
         for Request { key, answer } in requests {
             if let Some(answer) = answer {
-                let project = found.as_ref().map(|found| found.get(&key).copied());
+                let found = found.as_ref().map(|found| found.get(&key).copied());
                 // Whoever asked may have gone away.
-                let _ = answer.send(project.map_err(|error| ResolveError::Database(Arc::clone(error))));
+                let _ = answer.send(found.map_err(|error| ResolveError::Database(Arc::clone(error))));
             }
         }
         if found.is_err() {
@@ -235,7 +247,7 @@ mod tests {
 
     #[derive(Debug, Default)]
     struct State {
-        valid: HashMap<SecretHash, ProjectId>,
+        valid: HashMap<SecretHash, ApiKey>,
         away: bool,
         queries: Vec<usize>,
     }
@@ -251,10 +263,7 @@ mod tests {
     }
 
     impl Lookup for Scripted {
-        async fn look_up(
-            &self,
-            keys: &[SecretHash],
-        ) -> Result<HashMap<SecretHash, ProjectId>, DatabaseError> {
+        async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ApiKey>, DatabaseError> {
             // So that others can ask meanwhile.
             tokio::time::sleep(Duration::from_millis(1)).await;
             let mut state = self.0.lock().unwrap();
@@ -270,6 +279,10 @@ mod tests {
         Secret::new_api_key().unwrap().sha256()
     }
 
+    fn api_key() -> ApiKey {
+        ApiKey { project_id: ProjectId::new(), project_number: 7, revoked: false }
+    }
+
     fn start(fresh_for: Duration) -> (ApiKeys, Scripted) {
         let database = Scripted::default();
         let (keys, resolver) = ApiKeys::new(database.clone(), fresh_for);
@@ -280,33 +293,33 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_remembered_and_a_revoked_key_stops_working_when_it_is_old() {
         let (keys, database) = start(FRESH);
-        let (key, project) = (key(), ProjectId::new());
-        assert_eq!(keys.project(key).await.unwrap(), None);
+        let (key, project) = (key(), api_key());
+        assert_eq!(keys.get(key).await.unwrap(), None);
         database.set(|state| {
             state.valid.insert(key, project);
         });
-        assert_eq!(keys.project(key).await.unwrap(), None, "unknown keys are remembered, too");
+        assert_eq!(keys.get(key).await.unwrap(), None, "unknown keys are remembered, too");
         tokio::time::advance(FRESH).await;
-        assert_eq!(keys.project(key).await.unwrap(), Some(project));
+        assert_eq!(keys.get(key).await.unwrap(), Some(project));
         database.set(|state| state.valid.clear());
-        assert_eq!(keys.project(key).await.unwrap(), Some(project));
+        assert_eq!(keys.get(key).await.unwrap(), Some(project));
         assert_eq!(database.queries(), [1, 1]);
         tokio::time::advance(FRESH).await;
-        assert_eq!(keys.project(key).await.unwrap(), None);
+        assert_eq!(keys.get(key).await.unwrap(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_in_use_is_asked_for_ahead_and_nobody_waits() {
         let (keys, database) = start(FRESH);
-        let (key, project) = (key(), ProjectId::new());
+        let (key, project) = (key(), api_key());
         database.set(|state| {
             state.valid.insert(key, project);
         });
-        keys.project(key).await.unwrap();
+        keys.get(key).await.unwrap();
         for _ in 0..100 {
             tokio::time::sleep(FRESH / 10).await;
             let asked = Instant::now();
-            assert_eq!(keys.project(key).await.unwrap(), Some(project));
+            assert_eq!(keys.get(key).await.unwrap(), Some(project));
             assert_eq!(asked.elapsed(), Duration::ZERO, "it was there");
         }
         let queries = database.queries().len();
@@ -317,7 +330,7 @@ mod tests {
     async fn many_keys_are_asked_for_at_once() {
         let (keys, database) = start(FRESH);
         let wanted: Vec<SecretHash> = (0..3 * BATCH).map(|_| key()).collect();
-        let asked = wanted.iter().chain(&wanted).map(|key| keys.project(*key));
+        let asked = wanted.iter().chain(&wanted).map(|key| keys.get(*key));
         for answer in futures_util::future::join_all(asked).await {
             assert_eq!(answer.unwrap(), None);
         }
@@ -328,31 +341,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_the_database_is_away_a_key_stays_what_it_was() {
         let (keys, database) = start(FRESH);
-        let (valid, unknown, project) = (key(), key(), ProjectId::new());
+        let (valid, unknown, project) = (key(), key(), api_key());
         database.set(|state| {
             state.valid.insert(valid, project);
         });
-        keys.project(valid).await.unwrap();
-        keys.project(unknown).await.unwrap();
+        keys.get(valid).await.unwrap();
+        keys.get(unknown).await.unwrap();
         database.set(|state| state.away = true);
         for minute in 0..60 {
             tokio::time::advance(Duration::from_mins(1)).await;
             let asked = Instant::now();
-            assert_eq!(keys.project(valid).await.unwrap(), Some(project));
+            assert_eq!(keys.get(valid).await.unwrap(), Some(project));
             let patience = if minute == 0 { PATIENCE_WITH_AN_OLD_ANSWER } else { Duration::ZERO };
             assert!(asked.elapsed() <= patience, "nobody waits for a database that is away");
-            keys.project(unknown).await.unwrap_err();
-            keys.project(key()).await.unwrap_err();
+            keys.get(unknown).await.unwrap_err();
+            keys.get(key()).await.unwrap_err();
         }
         database.set(|state| {
             state.away = false;
             state.valid.clear();
         });
         tokio::time::sleep(RETRY).await;
-        keys.project(valid).await.unwrap();
+        keys.get(valid).await.unwrap();
         tokio::time::sleep(RETRY).await;
         assert_eq!(
-            keys.project(valid).await.unwrap(),
+            keys.get(valid).await.unwrap(),
             None,
             "it was revoked, as the database says when it is back"
         );
@@ -361,12 +374,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_fresh_when_nothing_is_to_be_remembered() {
         let (keys, database) = start(Duration::ZERO);
-        let (key, project) = (key(), ProjectId::new());
+        let (key, project) = (key(), api_key());
         database.set(|state| {
             state.valid.insert(key, project);
         });
-        assert_eq!(keys.project(key).await.unwrap(), Some(project));
+        assert_eq!(keys.get(key).await.unwrap(), Some(project));
         database.set(|state| state.valid.clear());
-        assert_eq!(keys.project(key).await.unwrap(), None);
+        assert_eq!(keys.get(key).await.unwrap(), None);
     }
 }

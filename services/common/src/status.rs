@@ -1,7 +1,7 @@
 //! Errors as gRPC carries them: every error of the API is made here, so that each has its `ErrorInfo`, and no
 //! internal cause gets out.
 
-use std::{collections::HashMap, error::Error, time::Duration};
+use std::{collections::HashMap, error::Error, fmt, time::Duration};
 
 use mesher_proto::mesher::error::v1::ErrorReason;
 use tonic::{Code, Status};
@@ -116,9 +116,50 @@ pub fn session_invalid() -> Status {
     )
 }
 
-/// The API key is not valid now.
-pub fn api_key_invalid() -> Status {
-    plain(Code::Unauthenticated, ErrorReason::ApiKeyInvalid, "the API key is unknown or was revoked")
+/// What is wrong with an API key. Whoever holds it may know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFault {
+    /// There is no such key.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// It belongs to another project than the one that the call names.
+    OtherProject,
+}
+
+/// Where the fault of an API key stands in the metadata of an `ErrorInfo`.
+pub const KEY_FAULT: &str = "fault";
+
+impl KeyFault {
+    /// Its name in the metadata of an `ErrorInfo`, under [`KEY_FAULT`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Revoked => "REVOKED",
+            Self::OtherProject => "OTHER_PROJECT",
+        }
+    }
+}
+
+impl fmt::Display for KeyFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unknown => "it is unknown",
+            Self::Revoked => "it was revoked",
+            Self::OtherProject => "it belongs to another project",
+        })
+    }
+}
+
+/// The API key is not valid now, or not for that project.
+pub fn api_key_invalid(fault: KeyFault) -> Status {
+    build(
+        Code::Unauthenticated,
+        ErrorReason::ApiKeyInvalid,
+        format!("the API key is not valid: {fault}"),
+        &[(KEY_FAULT, fault.name())],
+        ErrorDetails::new(),
+    )
 }
 
 /// E-mail and password do not belong together.

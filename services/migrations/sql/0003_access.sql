@@ -21,15 +21,16 @@ COMMENT ON FUNCTION session_access IS
     'No row when the session is not valid.';
 
 CREATE FUNCTION resolve_api_keys(key_sha256s bytea[])
-RETURNS TABLE ("position" integer, project_id uuid, revoked boolean)
+RETURNS TABLE ("position" integer, project_id uuid, project_number bigint, revoked boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
-    SELECT asked.n::integer, k.project_id, k.revoked_at IS NOT NULL
+    SELECT asked.n::integer, p.id, p.number, k.revoked_at IS NOT NULL
     FROM unnest(key_sha256s) WITH ORDINALITY AS asked (key_sha256, n)
     JOIN api_keys k ON k.key_sha256 = asked.key_sha256
+    JOIN projects p ON p.id = k.project_id
 $$;
 COMMENT ON FUNCTION resolve_api_keys IS
-    'The projects that API keys belong to, with their places in the array. No row for a key that there is not.';
+    'The projects that API keys belong to, with their numbers in DSNs, and the keys'' places in the array. No row for a key that there is not.';
 
 REVOKE ALL ON FUNCTION session_access, resolve_api_keys FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION session_access

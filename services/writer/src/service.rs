@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use mesher_common::{
     access::Access,
     clock::{Clock, timestamp},
-    id::ProjectId,
+    id::{EventId, ProjectId},
     status::{self, Violation},
 };
 use mesher_proto::mesher::writer::v1::{
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use crate::{
-    admission::{AdmissionError, Sent, admit},
+    admission::{AdmissionError, Sent, admit_with_id},
     arrivals::Arrivals,
     config::Durability,
     engine::{
@@ -68,8 +68,8 @@ impl Service {
         project: ProjectId,
         payloads: &[proto::EventPayload],
     ) -> Result<Vec<proto::StoreResult>, Status> {
-        if payloads.is_empty() || payloads.len() > MAX_BATCH {
-            let description = format!("has {} events; 1 to {MAX_BATCH} are allowed", payloads.len());
+        if payloads.len() > MAX_BATCH {
+            let description = format!("has {} events; {MAX_BATCH} are allowed", payloads.len());
             return Err(Violation::new("events", description).into());
         }
         let times = self.arrivals.take(payloads.len());
@@ -84,7 +84,7 @@ impl Service {
                 event_payload::Payload::Event(event) => Sent::Struct(event),
                 event_payload::Payload::Json(json) => Sent::Json(json),
             });
-            let outcome = match admitted(project, sent, time) {
+            let outcome = match admitted(project, sent, &payload.event_id, time) {
                 Ok(event) => {
                     let id = event.id.to_hex();
                     events.push(event);
@@ -134,7 +134,7 @@ impl WriterService for Service {
             store_request::Payload::Event(event) => Sent::Struct(event),
             store_request::Payload::Json(json) => Sent::Json(json),
         });
-        let event = match admitted(project, sent, self.arrivals.take_one()) {
+        let event = match admitted(project, sent, "", self.arrivals.take_one()) {
             Ok(event) => event,
             Err(error) => {
                 self.engine.refuse(project, 1).await.map_err(WriterError::from)?;
@@ -206,10 +206,12 @@ impl WriterService for Service {
 fn admitted(
     project: ProjectId,
     sent: Option<Sent<'_>>,
+    id: &str,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Event, AdmissionError> {
     let sent = sent.ok_or_else(|| Violation::new("payload", "is missing: give event or json"))?;
-    admit(project, &sent, now)
+    let id = if id.is_empty() { None } else { Some(EventId::parse("event_id", id)?) };
+    admit_with_id(project, &sent, id, now)
 }
 
 /// An error as part of an answer.

@@ -5,15 +5,18 @@ mod files;
 mod memory;
 mod oracle;
 
+use std::ops::Range;
+
 use mesher_writer::{
     admission::restore,
     log::{Log, OpenError, Position, Record, Recovered, read},
+    row::Column,
 };
 
 use self::{
     files::{Choices, Mutated},
-    memory::Memory,
-    oracle::{HEADER, Segment},
+    memory::{Files, Memory},
+    oracle::{Found, HEADER, Header, Segment},
 };
 
 /// Small: a few records fill a segment.
@@ -30,11 +33,11 @@ pub fn log_reader(data: &[u8]) {
     }
 }
 
-/// Opens files of any content, and compares with what a reader finds that goes byte by byte.
+/// Opens files of any content.
 fn any_files(memory: &Memory) {
     let before = memory.files();
-    let (mut log, recovered) = match Log::open(memory.clone(), SEGMENT_BYTES) {
-        Ok(opened) => opened,
+    match Log::open(memory.clone(), SEGMENT_BYTES) {
+        Ok((log, recovered)) => opened_as_it_should(&before, memory, log, &recovered),
         Err(error) => {
             let found = oracle::unknown_format(&before);
             let said = match error {
@@ -42,70 +45,137 @@ fn any_files(memory: &Memory) {
                 OpenError::Io { .. } => None,
             };
             assert!(said.is_some() && said == found, "{error}");
-            return;
+            assert!(memory.files() == before, "another version's log was changed");
         }
-    };
-    let segments: Vec<Segment> = oracle::segments(&before);
-    let expected: Vec<(Position, Record)> =
-        segments.iter().flat_map(|segment| segment.records.iter().cloned()).collect();
-    let positions: Vec<Position> = recovered.records.iter().map(|record| record.position).collect();
-    assert_eq!(positions, expected.iter().map(|(position, _)| *position).collect::<Vec<_>>());
-    for ((position, record), found) in expected.iter().zip(&recovered.records) {
-        assert_eq!(found.project, record.project);
-        assert_eq!(read(memory, *position).ok().as_ref(), Some(record));
-        // It may be refused: whose checksum is right need not be an event.
-        let _ = restore(record.clone());
     }
-    every_byte_is_accounted_for(&segments, &recovered);
-    reopens_as_it_is(memory, &recovered);
+}
+
+/// Compares what was found, and what was left, with what a reader finds that goes byte by byte.
+fn opened_as_it_should(before: &Files, memory: &Memory, mut log: Log<Memory>, recovered: &Recovered) {
+    let segments = oracle::segments(before);
+    assert_eq!(oracle::unknown_format(before), None, "a log of another version was opened");
+    let found = records(&segments);
+    for Found { position, record, .. } in &found {
+        assert_eq!(read(memory, *position).ok().as_ref(), Some(record));
+        restored_or_not(record);
+    }
+    every_byte_is_accounted_for(&segments, recovered);
+    only_what_was_torn_is_gone(before, &segments, &memory.files());
+    reopens_as_it_is(memory, recovered);
 
     let added = files::record(9, 40);
     let Ok(added_at) = log.commit(std::slice::from_ref(&added)) else {
         panic!("a log that was opened takes no record");
     };
     assert!(added_at[0].segment > recovered.last_segment, "{added_at:?} is in a segment that was there");
+    // Were the new segment to say more, what was torn would be called lost from now on.
+    let last = segments.iter().rfind(|segment| !segment.was_only_begun());
+    let known = last.map(|last| (last.number, last.acknowledged));
+    let now = oracle::segments(&memory.files());
+    let header = now.iter().find(|segment| segment.number == added_at[0].segment).and_then(|new| new.header);
+    assert_eq!(
+        header.map(|Header { before, acknowledged }| (before, acknowledged.into())),
+        Some(known.unwrap_or((0, 0)))
+    );
+    let added = Found { position: added_at[0], record: added, group: HEADER };
+    assert_eq!(records(&now), [found, vec![added]].concat());
     let reopened = open(memory);
-    let found: Vec<Position> = reopened.records.iter().map(|record| record.position).collect();
-    assert_eq!(found, [positions, added_at].concat());
+    every_byte_is_accounted_for(&now, &reopened);
+    assert_eq!(reopened.damage, recovered.damage, "what comes later makes no damage of what was torn");
 }
 
-/// Header, records, damage and torn tail of each segment are all that there is of it.
+fn records(segments: &[Segment]) -> Vec<Found> {
+    segments.iter().flat_map(|segment| segment.records.iter().cloned()).collect()
+}
+
+/// It may be refused: whose checksum is right need not be an event. If it is not, it can be looked at.
+fn restored_or_not(record: &Record) {
+    let Ok(event) = restore(record.clone()) else { return };
+    assert_eq!((event.project_id, event.id), (record.project, record.id));
+    assert_eq!((event.fingerprint, event.id_given), (record.fingerprint, record.id_given));
+    assert_eq!(event.received_at.timestamp_micros(), record.received_at);
+    assert!(!event.title().is_empty() && event.size() >= event.payload().len());
+    for column in Column::ALL {
+        let bytes = event.row.get(column).map_or(0, <[u8]>::len);
+        assert!(event.row.text(column).is_none_or(|text| text.len() <= bytes));
+        let _ = event.row.time(column);
+    }
+}
+
+/// Header, records, what is lost and what is torn of each segment are all that there is of it.
 fn every_byte_is_accounted_for(segments: &[Segment], recovered: &Recovered) {
-    let mut torn = 0;
+    let expected = records(segments);
+    let positions: Vec<Position> = expected.iter().map(|found| found.position).collect();
+    assert_eq!(positions, positions_of(recovered));
+    for (Found { record, .. }, found) in expected.iter().zip(&recovered.records) {
+        assert_eq!(
+            (found.project, found.id, found.received_at),
+            (record.project, record.id, record.received_at)
+        );
+    }
+    let mut reported = 0;
     for segment in segments {
-        let records = segment.records.iter().map(|(position, _)| u64::from(position.length));
-        let damage = recovered
-            .damage
-            .iter()
-            .filter(|damage| damage.segment == segment.name && (damage.offset > 0 || damage.length > HEADER))
-            .map(|damage| u64::from(damage.length));
-        let known: u64 = records.chain(damage).sum();
-        let content = segment.length.saturating_sub(u64::from(HEADER));
-        if recovered.segments.contains(&segment.number) {
-            torn += content - known;
+        let of_it = recovered.damage.iter().filter(|damage| damage.segment == segment.name);
+        let damage: Vec<Range<u64>> = of_it
+            .map(|damage| damage.offset.into()..u64::from(damage.offset) + u64::from(damage.length))
+            .collect();
+        reported += damage.len();
+        if segment.length < HEADER.into() {
+            // The rest of such a header is reported twice: with the header, and with what should come behind it.
+            assert_eq!(joined(damage), joined(segment.lost()), "lost of {}", segment.name);
         } else {
-            assert!(segment.records.is_empty() && !segment.has_header, "{} is gone", segment.name);
-            torn += segment.length;
+            assert_eq!(damage, segment.lost(), "lost of {}", segment.name);
         }
     }
-    assert_eq!(recovered.torn_bytes, torn);
-    let last = segments.last();
-    assert!(
-        last.is_none_or(|last| recovered.last_segment == last.number),
-        "the number of the last segment is not used again"
-    );
+    assert_eq!(reported, recovered.damage.len(), "{:?} is of no segment", recovered.damage);
+    assert_eq!(recovered.torn_bytes, segments.iter().map(Segment::torn_bytes).sum::<u64>());
+    let kept = segments.iter().filter(|segment| !segment.was_only_begun());
+    let kept: Vec<(u64, u64)> = kept.map(|segment| (segment.number, segment.length)).collect();
+    let said = recovered.segments.iter().map(|(number, length)| (*number, u64::from(*length)));
+    assert_eq!(said.collect::<Vec<_>>(), kept);
+    let last = segments.last().map_or(0, |last| last.number);
+    assert_eq!(recovered.last_segment, last, "the number of the last segment is not used again");
 }
 
-/// What was cut off once is gone; the rest is found again.
+/// The same bytes, without those that are named twice.
+fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+/// Nothing is changed but torn tails, which are cut off, and segments that were only begun, which are removed.
+fn only_what_was_torn_is_gone(before: &Files, segments: &[Segment], after: &Files) {
+    let mut expected = before.clone();
+    for segment in segments {
+        if segment.was_only_begun() {
+            expected.remove(&segment.name);
+        } else if let Some(content) = expected.get_mut(&segment.name) {
+            content.truncate(usize::try_from(segment.left()).unwrap_or(usize::MAX));
+        }
+    }
+    let lengths = |files: &Files| -> Vec<(String, usize)> {
+        files.iter().map(|(name, content)| (name.clone(), content.len())).collect()
+    };
+    assert_eq!(lengths(after), lengths(&expected));
+    assert!(*after == expected, "what was left was changed");
+}
+
+/// What was cut off once is gone; the rest is found again, however often.
 fn reopens_as_it_is(memory: &Memory, recovered: &Recovered) {
+    let left = memory.files();
     let again = open(memory);
     assert_eq!(again.records, recovered.records);
-    assert_eq!(again.segments, recovered.segments);
-    // Where the last segment was only begun, it is gone now, and the one before it has a tail that can be cut off.
-    if again.last_segment == recovered.last_segment {
-        assert_eq!(again.torn_bytes, 0);
-        assert_eq!(again.damage, recovered.damage);
-    }
+    assert_eq!(again.damage, recovered.damage);
+    assert!(again.segments.keys().eq(recovered.segments.keys()));
+    every_byte_is_accounted_for(&oracle::segments(&left), &again);
+    assert!(memory.files() == left, "what was left is cut again");
 }
 
 fn open(memory: &Memory) -> Recovered {
@@ -115,26 +185,52 @@ fn open(memory: &Memory) -> Recovered {
     }
 }
 
+fn positions_of(recovered: &Recovered) -> Vec<Position> {
+    recovered.records.iter().map(|record| record.position).collect()
+}
+
 /// Writes a log and changes bytes of it: what was not touched is found, where it was, and nothing else.
 fn changed_log(mut choices: Choices<'_>) {
     let memory = Memory::default();
     let written = files::write(&memory, SEGMENT_BYTES, &mut choices);
+    is_as_written(&oracle::segments(&memory.files()), &written);
     let Mutated { touched, unknown_format } = files::mutate(&memory, &mut choices);
+    let before = memory.files();
     let opened = Log::open(memory.clone(), SEGMENT_BYTES);
     if unknown_format {
         assert!(matches!(opened, Err(OpenError::UnknownFormat { .. })), "{opened:?}");
         return;
     }
-    let Ok((_, recovered)) = opened else { panic!("a changed log is not opened: {opened:?}") };
-    let whole: Vec<&(Position, Record)> =
-        written.iter().filter(|(position, _)| !touched.hits(*position)).collect();
-    let found: Vec<Position> = recovered.records.iter().map(|record| record.position).collect();
-    assert_eq!(found, whole.iter().map(|(position, _)| *position).collect::<Vec<_>>());
-    for (position, record) in whole {
+    let Ok((log, recovered)) = opened else { panic!("a changed log is not opened: {opened:?}") };
+    let (hit, whole): (Vec<&Found>, Vec<&Found>) =
+        written.iter().partition(|found| touched.hits(found.position));
+    assert_eq!(positions_of(&recovered), whole.iter().map(|found| found.position).collect::<Vec<_>>());
+    for Found { position, record, .. } in &whole {
         assert_eq!(read(&memory, *position).ok().as_ref(), Some(record));
     }
-    for (position, _) in written.iter().filter(|(position, _)| touched.hits(*position)) {
+    for Found { position, .. } in &hit {
         assert!(read(&memory, *position).is_err(), "{position:?} is read although it was changed");
+        // Whatever was written behind its group, and is whole, tells that it was acknowledged.
+        let is_behind = |other: &&Found| {
+            other.position.segment == position.segment && other.group >= position.offset + position.length
+        };
+        let reported = recovered.damage.iter().any(|damage| {
+            oracle::number(&damage.segment) == Some(position.segment)
+                && damage.offset <= position.offset
+                && damage.offset + damage.length >= position.offset + position.length
+        });
+        assert!(reported || !whole.iter().any(is_behind), "{position:?} is lost, and it is not said");
     }
-    reopens_as_it_is(&memory, &recovered);
+    opened_as_it_should(&before, &memory, log, &recovered);
+}
+
+/// A log that nothing went wrong with has its records, in their groups, and each segment knows all of the one before.
+fn is_as_written(segments: &[Segment], written: &[Found]) {
+    assert_eq!(records(segments), written);
+    let mut before = Header::default();
+    for segment in segments {
+        assert_eq!(segment.header, Some(before), "the header of {}", segment.name);
+        let Ok(length) = u32::try_from(segment.length) else { panic!("{} is too long", segment.name) };
+        before = Header { before: segment.number, acknowledged: length };
+    }
 }

@@ -53,9 +53,19 @@ pub enum Sent<'a> {
 
 /// Admits an event of `project` that arrived at `now`.
 pub fn admit(project: ProjectId, sent: &Sent<'_>, now: DateTime<Utc>) -> Result<Event, AdmissionError> {
+    admit_with_id(project, sent, None, now)
+}
+
+/// As [`admit`]; an `id` that came beside the event holds, whatever stands in the event.
+pub fn admit_with_id(
+    project: ProjectId,
+    sent: &Sent<'_>,
+    id: Option<EventId>,
+    now: DateTime<Utc>,
+) -> Result<Event, AdmissionError> {
     match sent {
-        Sent::Json(json) => admit_json(project, "json", json, now),
-        Sent::Struct(event) => admit_json(project, "event", &struct_json::to_json(event), now),
+        Sent::Json(json) => admit_json(project, "json", json, id, now),
+        Sent::Struct(event) => admit_json(project, "event", &struct_json::to_json(event), id, now),
     }
 }
 
@@ -63,6 +73,7 @@ fn admit_json(
     project: ProjectId,
     field: &'static str,
     json: &[u8],
+    id: Option<EventId>,
     now: DateTime<Utc>,
 ) -> Result<Event, AdmissionError> {
     check_size(field, json)?;
@@ -88,7 +99,10 @@ fn admit_json(
         }
         Err(error) => return Err(unreadable(&error).into()),
     };
-    let given = fields::event_id(&event)?;
+    let given = match id {
+        Some(id) => Some(id),
+        None => fields::event_id(&event)?,
+    };
     let exceptions = fields::exceptions(&event)?;
     let fields = fields::read(&event, &exceptions, now)?;
     let event = Event {

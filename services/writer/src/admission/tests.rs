@@ -89,6 +89,40 @@ fn other_shapes_of_the_same_are_normalised() {
 }
 
 #[test]
+fn odd_but_legal_json_never_costs_the_event() {
+    for (odd, kept) in [
+        ("9007199254740993", "9007199254740993"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("1e400", "\"1e400\""),
+        ("-0.1e-400", "-0.1e-400"),
+        (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#),
+        (r#""\ud800 \u0000""#, r#""\ufffd \u0000""#),
+        (r#"{"":{"\u0000":[[],{}]}}"#, r#"{"":{"\u0000":[[],{}]}}"#),
+    ] {
+        for field in ["extra", "tags", "contexts", "breadcrumbs"] {
+            let event = |odd: &str| format!(r#" {{"message":"m","{field}":{{"odd":{odd}}},"message":"n"}}"#);
+            let admitted = admit_text(&event(odd)).unwrap();
+            assert_eq!(admitted.row.text(Column::Message), Some("n"), "the last of a key counts");
+            let payload = payload::decompress(admitted.payload()).unwrap();
+            assert_eq!(String::from_utf8(payload).unwrap(), event(kept));
+        }
+    }
+}
+
+#[test]
+fn an_id_beside_the_event_holds() {
+    let id = EventId::new();
+    for json in [r#"{"message":"m"}"#, r#"{"message":"m","event_id":"0123456789abcdef0123456789abcdef"}"#] {
+        let sent = Sent::Json(json.as_bytes());
+        let event = admit_with_id(ProjectId::new(), &sent, Some(id), now()).unwrap();
+        assert_eq!((event.id, event.id_given), (id, true));
+        let mut bytes = Vec::new();
+        event.record().encode(&mut bytes);
+        assert_eq!(restore(Record::decode(&bytes).unwrap()).unwrap().id, id);
+    }
+}
+
+#[test]
 fn columns_are_bounded_and_the_payload_keeps_all() {
     let long = "ü".repeat(100_000);
     let json = format!(

@@ -20,7 +20,10 @@ pub(crate) fn json(json: &str) -> StoreRequest {
 }
 
 pub(crate) fn payload(json: &str) -> EventPayload {
-    EventPayload { payload: Some(event_payload::Payload::Json(json.as_bytes().to_vec().into())) }
+    EventPayload {
+        payload: Some(event_payload::Payload::Json(json.as_bytes().to_vec().into())),
+        event_id: String::new(),
+    }
 }
 
 /// Stores one event, and gives its id.

@@ -7,6 +7,7 @@ use mesher_writer::{
     admission::Fingerprint,
     engine::SEGMENT_BYTES,
     log::{self, Log, Position, Record, fs::Directory},
+    row::LAYOUT,
 };
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ impl Store for MesherLog {
         }
         let unsettled: VecDeque<Position> = recovered.records.iter().map(|record| record.position).collect();
         let found = unsettled.len();
-        Ok((Self { directory, log, unsettled, segments: recovered.segments.into() }, found))
+        Ok((Self { directory, log, unsettled, segments: recovered.segments.into_keys().collect() }, found))
     }
 
     fn commit(&mut self, payloads: &[&[u8]]) -> anyhow::Result<()> {
@@ -42,7 +43,9 @@ impl Store for MesherLog {
             received_at: 0,
             id_given: false,
             fingerprint: Fingerprint::from_bytes([1; Fingerprint::LENGTH]),
-            payload,
+            layout: LAYOUT,
+            // No store looks into it: compressed bytes will do for a row.
+            row: payload,
         };
         let records: Vec<Record<&[u8]>> = payloads.iter().map(|payload| record(*payload)).collect();
         self.unsettled.extend(self.log.commit(&records)?);

@@ -6,12 +6,13 @@ use mesher_common::id::EventId;
 use mesher_writer::{
     admission::Fingerprint,
     log::{Log, Position, Record},
+    row::LAYOUT,
 };
 use uuid::Uuid;
 
 use super::{
     memory::{Files, Memory, index},
-    oracle::{MAGIC, checksum, number, unknown_format},
+    oracle::{Found, Header, checksum, number, unknown_format},
 };
 use crate::samples::PROJECT;
 
@@ -42,6 +43,14 @@ impl<'a> Choices<'a> {
         usize::from(u16::from_le_bytes([self.byte(), self.byte()]))
     }
 
+    /// A place in a file, and now and then one far behind its end.
+    fn offset(&mut self) -> u32 {
+        match self.number() {
+            0xffff => u32::MAX,
+            number => u32::try_from(number).unwrap_or(u32::MAX),
+        }
+    }
+
     fn bytes(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
@@ -49,7 +58,7 @@ impl<'a> Choices<'a> {
     }
 }
 
-/// A record with a payload of so many bytes.
+/// A record with a row of so many bytes, of this layout or of another.
 pub(super) fn record(number: u8, length: usize) -> Record {
     Record {
         project: PROJECT,
@@ -57,14 +66,16 @@ pub(super) fn record(number: u8, length: usize) -> Record {
         received_at: i64::from(number) * 1_000_000,
         id_given: number.is_multiple_of(2),
         fingerprint: Fingerprint::from_bytes([number; Fingerprint::LENGTH]),
-        payload: vec![number; length],
+        layout: if number.is_multiple_of(3) { 0 } else { LAYOUT },
+        row: vec![number; length],
     }
 }
 
 /// Something that looks like a record, and whose checksum is right, around any body.
 fn framed(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
-    [b"MREC", &length, &checksum(&[&length, body]).to_le_bytes(), body].concat()
+    let group = [0; 4];
+    [b"MREC", &length, &group, &checksum(&[&length, &group, body]).to_le_bytes(), body].concat()
 }
 
 /// Files with anything in them.
@@ -76,10 +87,23 @@ pub(super) fn any(mut choices: Choices<'_>) -> Memory {
             break;
         }
         match choices.byte() % 12 {
-            0 | 1 => content.extend(MAGIC),
-            2..=4 => {
+            0 => content.extend(Header::default().encode()),
+            // One that knows something of a segment: mostly of one that is there.
+            1 => {
+                let index = usize::from(choices.byte());
+                let before = segment(choices.byte(), index % MAX_FILES);
+                content.extend(Header { before, acknowledged: choices.offset() }.encode());
+            }
+            // A record that says that nothing, all, or so many bytes before it are acknowledged.
+            step @ 2..=4 => {
                 let length = choices.number() % 100;
-                record(choices.byte(), length).encode(&mut content);
+                let record = record(choices.byte(), length);
+                let group = match step {
+                    2 => 0,
+                    3 => u32::try_from(content.len()).unwrap_or(u32::MAX),
+                    _ => choices.offset(),
+                };
+                record.encode_in_group(group, &mut content);
             }
             5 => {
                 let length = usize::from(choices.byte());
@@ -89,11 +113,11 @@ pub(super) fn any(mut choices: Choices<'_>) -> Memory {
                 let length = usize::from(choices.byte());
                 content.extend(framed(choices.bytes(length)));
             }
-            // A record in the payload of another: it is found only if the outer one is damaged.
+            // A record in the row of another: it is found only if the outer one is damaged.
             7 => {
                 let mut inner = Vec::new();
                 record(choices.byte(), 3).encode(&mut inner);
-                Record { payload: inner, ..record(1, 0) }.encode(&mut content);
+                Record { row: inner, ..record(1, 0) }.encode(&mut content);
             }
             8 => {
                 let keep = content.len().saturating_sub(usize::from(choices.byte()));
@@ -122,16 +146,16 @@ fn name(choice: u8, index: usize) -> String {
     match choice {
         255 => "notes.txt".to_owned(),
         254 => "00000000000000000001.log.old".to_owned(),
-        _ => format!("{:020}.log", index * 300 + usize::from(choice) + 1),
+        _ => format!("{:020}.log", segment(choice, index)),
     }
 }
 
+fn segment(choice: u8, index: usize) -> u64 {
+    index as u64 * 300 + u64::from(choice) + 1
+}
+
 /// Writes a log in groups, and tells what was written where.
-pub(super) fn write(
-    memory: &Memory,
-    segment_bytes: u32,
-    choices: &mut Choices<'_>,
-) -> Vec<(Position, Record)> {
+pub(super) fn write(memory: &Memory, segment_bytes: u32, choices: &mut Choices<'_>) -> Vec<Found> {
     let mut written = Vec::new();
     let Ok((mut log, _)) = Log::open(memory.clone(), segment_bytes) else {
         panic!("an empty log is not opened")
@@ -141,7 +165,9 @@ pub(super) fn write(
             .map(|number| record(group * 4 + number, choices.number() % 700))
             .collect();
         let Ok(positions) = log.commit(&records) else { panic!("a group is not committed") };
-        written.extend(positions.into_iter().zip(records));
+        let begins = positions[0].offset;
+        let found = positions.into_iter().zip(records);
+        written.extend(found.map(|(position, record)| Found { position, record, group: begins }));
     }
     written
 }

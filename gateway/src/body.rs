@@ -1,6 +1,6 @@
 //! Reading request bodies: each bounded, and all of them together.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -8,7 +8,11 @@ use http_body_util::BodyExt as _;
 use mesher_common::status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{deadline::Deadline, error::ApiError};
+use crate::{
+    deadline::Deadline,
+    encoding::{DecodeError, Encoding},
+    error::ApiError,
+};
 
 /// The most bytes of bodies in memory at once; requests past that are refused with status 503.
 const MAX_HELD: usize = 256 << 20;
@@ -19,7 +23,12 @@ const MAX_DISCARDED: usize = 16 << 20;
 
 /// All bodies in memory.
 #[derive(Debug)]
-pub(crate) struct Bodies(Arc<Semaphore>);
+pub(crate) struct Bodies {
+    space: Arc<Semaphore>,
+    /// A decoder needs some megabytes for itself. None waits for anything but the processor: more than there are
+    /// processors would do nothing but hold theirs.
+    decoders: Semaphore,
+}
 
 /// A body in memory.
 #[derive(Debug)]
@@ -32,7 +41,8 @@ pub(crate) struct Held {
 impl Bodies {
     /// None yet.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_HELD)))
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self { space: Arc::new(Semaphore::new(MAX_HELD)), decoders: Semaphore::new(processors) }
     }
 
     /// Reads a body of at most `limit` bytes, by the deadline.
@@ -76,20 +86,50 @@ impl Bodies {
                 discard(body).await;
                 return Err(status::request_too_large(limit).into());
             }
-            let more = self.space_for(data.len())?;
-            match &mut space {
-                Some(space) => space.merge(more),
-                None => space = Some(more),
-            }
+            self.extend(&mut space, data.len())?;
             bytes.extend_from_slice(&data);
         }
         Ok(Held { bytes: bytes.freeze(), _space: space })
     }
 
+    /// Undoes the encoding of a body, which has at most `limit` bytes then, by the deadline.
+    pub(crate) async fn decode(
+        &self,
+        body: Held,
+        encoding: Encoding,
+        limit: usize,
+        deadline: &Deadline,
+    ) -> Result<Held, ApiError> {
+        let mut space = None;
+        let decode = async {
+            // It fails only if it was closed, which nobody does.
+            let _decoder = self.decoders.acquire().await;
+            let make_room = |more| self.extend(&mut space, more);
+            encoding.decode(body.bytes.clone(), limit, make_room).await
+        };
+        let decoded = deadline.bound(decode).await;
+        let late = |late| ApiError::new(StatusCode::REQUEST_TIMEOUT, &late);
+        match decoded.map_err(late)? {
+            Ok(bytes) => Ok(Held { bytes, _space: space }),
+            Err(DecodeError::Damaged(why)) => Err(status::malformed(why).into()),
+            Err(DecodeError::TooLarge) => Err(status::request_too_large(limit).into()),
+            Err(DecodeError::NoRoom(error)) => Err(error),
+        }
+    }
+
+    fn extend(&self, space: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), ApiError> {
+        let more = self.space_for(bytes)?;
+        match space {
+            Some(space) => space.merge(more),
+            None => *space = Some(more),
+        }
+        Ok(())
+    }
+
     fn space_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         u32::try_from(bytes)
             .ok()
-            .and_then(|bytes| Arc::clone(&self.0).try_acquire_many_owned(bytes).ok())
+            .and_then(|bytes| Arc::clone(&self.space).try_acquire_many_owned(bytes).ok())
             .ok_or_else(|| status::shed("the gateway has too many requests in memory: try again").into())
     }
 }

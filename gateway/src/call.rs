@@ -4,7 +4,11 @@ use std::error::Error as _;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::{HeaderMap, HeaderValue};
-use mesher_common::{access::API_KEY_HEADER, status, telemetry};
+use mesher_common::{
+    access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
+    public_url::PUBLIC_URL_HEADER,
+    status, telemetry,
+};
 use tonic::{
     Code, Request, Status, TimeoutExpired,
     client::Grpc,
@@ -20,7 +24,7 @@ use crate::{deadline::Deadline, route::Route, upstream::Upstream};
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
 /// What is passed on as it came, beside the trace and the request's id.
-const CREDENTIALS: [&str; 2] = ["authorization", API_KEY_HEADER];
+const PASSED_ON: [&str; 4] = ["authorization", API_KEY_HEADER, PROJECT_NUMBER_HEADER, PUBLIC_URL_HEADER];
 
 /// The most bytes of credentials: well below what a gRPC server takes in headers.
 const MAX_CREDENTIALS: usize = 4096;
@@ -77,7 +81,7 @@ async fn call(route: &Route, message: Bytes, context: Context<'_>) -> Result<Byt
 
 fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
     let mut headers = HeaderMap::new();
-    for name in CREDENTIALS {
+    for name in PASSED_ON {
         for value in context.headers.get_all(name) {
             headers.append(name, value.clone());
         }

@@ -51,6 +51,10 @@ pub struct LimitArgs {
     /// The largest body of a typed request, in bytes. (An event may have 1 MiB and a batch of events 10 MiB, always.)
     #[arg(long, env = "MESHER_MAX_BODY", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub max_body: u32,
+    /// The largest envelope of a Sentry SDK, decoded, in bytes. Attachments count, though they are not kept: SDKs send them
+    /// in the envelope of their event, and by their own default up to 20 MiB of them.
+    #[arg(long, env = "MESHER_MAX_ENVELOPE", default_value_t = 32 << 20, value_parser = clap::value_parser!(u32).range(1..=200 << 20))]
+    pub max_envelope: u32,
     /// How long a request may take, its body included. The client may ask for less.
     #[arg(long, env = "MESHER_REQUEST_TIMEOUT", default_value = "30s", value_parser = timeout)]
     pub request_timeout: Duration,

@@ -23,7 +23,7 @@ use crate::json;
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// An error that answers a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     status: RpcStatus,
     http: StatusCode,
@@ -60,6 +60,7 @@ impl ApiError {
     /// The answer; details are rendered by the descriptors in `pool`.
     pub(crate) fn into_response(self, pool: &DescriptorPool) -> Response<Body> {
         let body = json!({ "error": self.object(pool) });
+        let retry_after = self.retry_after();
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.http;
         let headers = response.headers_mut();
@@ -70,13 +71,43 @@ impl ApiError {
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, allow);
         }
-        let delay = self.status.get_details_retry_info().and_then(|info| info.retry_delay);
-        if let Some(delay) = delay {
-            // Whole seconds, and not earlier than asked.
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+
+    /// Its HTTP status.
+    pub(crate) fn http(&self) -> StatusCode {
+        self.http
+    }
+
+    /// Its text.
+    pub(crate) fn message(&self) -> &str {
+        &self.status.message
+    }
+
+    /// Its reason.
+    pub(crate) fn reason(&self) -> ErrorReason {
+        let info = self.status.get_details_error_info();
+        let name = info.map(|info| format!("{}{}", status::REASON_PREFIX, info.reason)).unwrap_or_default();
+        ErrorReason::from_str_name(&name).unwrap_or_default()
+    }
+
+    /// What else its reason says.
+    pub(crate) fn about(&self, key: &str) -> Option<String> {
+        self.status.get_details_error_info().and_then(|mut info| info.metadata.remove(key))
+    }
+
+    /// The methods that would have been allowed.
+    pub(crate) fn allow(&self) -> Option<&HeaderValue> {
+        self.allow.as_ref()
+    }
+
+    /// After how many whole seconds to try again, and not earlier than asked.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        let delay = self.status.get_details_retry_info().and_then(|info| info.retry_delay)?;
+        Some((delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1))
     }
 
     /// The error as an object: what stands under `error`.
@@ -96,11 +127,16 @@ impl ApiError {
     }
 }
 
+/// The name of a reason as errors carry it.
+pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix(status::REASON_PREFIX).unwrap_or(name)
+}
+
 impl From<RpcStatus> for ApiError {
     fn from(status: RpcStatus) -> Self {
-        let too_large = ErrorReason::TooLarge.as_str_name().strip_prefix(status::REASON_PREFIX);
         let reason = status.get_details_error_info().map(|info| info.reason);
-        let http = if reason.is_some() && reason.as_deref() == too_large {
+        let http = if reason.as_deref() == Some(reason_name(ErrorReason::TooLarge)) {
             StatusCode::PAYLOAD_TOO_LARGE
         } else {
             http_status(Code::from_i32(status.code))

@@ -1,6 +1,8 @@
 //! The way of a request: health or a route, room for it, trace and metrics around it, and an answer whatever
 //! happens.
 
+mod events;
+
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::body::Body;
@@ -8,8 +10,9 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use mesher_common::{admin::Readiness, status, telemetry};
+use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument as _, Span, field};
 
 use crate::{
@@ -17,11 +20,13 @@ use crate::{
     call::Context,
     config::LimitArgs,
     deadline::Deadline,
+    encoding::Encoded,
     error::ApiError,
     headers,
-    ingest::Ingest,
+    ingest::{EventMetrics, Ingest, cors},
     metrics::Metrics,
     routes::{Lookup, Routes},
+    sentry::{Endpoint, Sentry},
     transcode,
 };
 
@@ -38,7 +43,16 @@ pub(crate) struct Gateway {
     probe_room: Semaphore,
     bodies: Bodies,
     metrics: Metrics,
+    events: EventMetrics,
+    /// Unless the API has no RPC that takes events.
+    sentry: Option<Sentry>,
     readiness: Readiness,
+}
+
+/// What a request is for.
+enum Target<'g, 'p> {
+    Sentry(&'g Sentry, Endpoint<'p>),
+    Api(Lookup<'g, 'p>),
 }
 
 /// A bug.
@@ -52,9 +66,11 @@ impl Gateway {
         routes: Routes,
         pool: DescriptorPool,
         limits: LimitArgs,
-        metrics: Metrics,
+        registry: &mut Registry,
         readiness: Readiness,
     ) -> Arc<Self> {
+        let writer = routes.iter().find(|route| route.ingest == Some(Ingest::StoreBatch)).cloned();
+        let sentry = writer.map(|writer| Sentry::new(writer, limits.max_envelope as usize, registry));
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
@@ -63,14 +79,17 @@ impl Gateway {
             room,
             probe_room: Semaphore::new(MAX_PROBES),
             bodies: Bodies::new(),
-            metrics,
+            metrics: Metrics::new(registry),
+            events: EventMetrics::new(registry),
+            sentry,
             readiness,
         })
     }
 
     /// Answers a request.
     pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        headers::note_public_url(&mut parts);
         let request_id = headers::request_id(&parts.headers);
         let mut response = match parts.uri.path() {
             path @ ("/healthz" | "/readyz") => {
@@ -97,10 +116,11 @@ impl Gateway {
 
     /// Answers a request under a span and in the metrics.
     async fn observe(&self, parts: &Parts, body: Incoming, request_id: &HeaderValue) -> Response<Body> {
-        let lookup = self.routes.find(&parts.method, parts.uri.path());
-        let route = match &lookup {
-            Lookup::Found(route, _) => route.template.to_string(),
-            Lookup::OtherMethods(_) | Lookup::Nothing => "other".to_owned(),
+        let target = self.target(parts);
+        let route = match &target {
+            Target::Sentry(_, endpoint) => endpoint.template().to_owned(),
+            Target::Api(Lookup::Found(route, _)) => route.template.to_string(),
+            Target::Api(Lookup::OtherMethods(_) | Lookup::Nothing) => "other".to_owned(),
         };
         let span = tracing::info_span!(
             "http.request",
@@ -115,8 +135,12 @@ impl Gateway {
         telemetry::continue_trace(&span, &parts.headers);
         let in_hand = self.metrics.begin(&parts.method, route);
         async {
-            let answer = caught(self.answer(lookup, parts, body, request_id)).await;
-            let response = answer.unwrap_or_else(|error| error.into_response(&self.pool));
+            let response = match target {
+                Target::Sentry(sentry, endpoint) => {
+                    self.sentry(sentry, endpoint, parts, body, request_id).await
+                }
+                Target::Api(lookup) => self.api(lookup, parts, body, request_id).await,
+            };
             let code = response.status();
             Span::current().record("http.response.status_code", code.as_u16());
             if code.is_server_error() {
@@ -128,6 +152,35 @@ impl Gateway {
         }
         .instrument(span)
         .await
+    }
+
+    fn target<'p>(&self, parts: &'p Parts) -> Target<'_, 'p> {
+        let path = parts.uri.path();
+        match (&self.sentry, Endpoint::at(path)) {
+            (Some(sentry), Some(endpoint)) => Target::Sentry(sentry, endpoint),
+            _ => Target::Api(self.routes.find(&parts.method, path)),
+        }
+    }
+
+    /// Answers a request for the API.
+    async fn api(
+        &self,
+        lookup: Lookup<'_, '_>,
+        parts: &Parts,
+        body: Incoming,
+        request_id: &HeaderValue,
+    ) -> Response<Body> {
+        let takes_events = self.takes_events(&lookup, parts);
+        let answer = if takes_events && parts.method == Method::OPTIONS {
+            Ok(cors::preflight())
+        } else {
+            caught(self.answer(lookup, parts, body, request_id)).await
+        };
+        let mut response = answer.unwrap_or_else(|error| error.into_response(&self.pool));
+        if takes_events {
+            cors::allow(response.headers_mut());
+        }
+        response
     }
 
     async fn answer(
@@ -145,21 +198,25 @@ impl Gateway {
                 return Err(ApiError::method_not_allowed(&methods.join(", ")));
             }
         };
-        let _room = self
-            .room
-            .try_acquire()
-            .map_err(|_| status::shed("the gateway has too many requests in hand: try again"))?;
+        if let Some(ingest) = route.ingest {
+            let served = self.ingest(ingest, route, parts, body, request_id).await;
+            return self.counted(&route.template.to_string(), served).map_err(|refused| refused.error);
+        }
+        let _room = self.room()?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
-        if headers::is_encoded(&parts.headers) {
+        if Encoded::of(&parts.headers) != Encoded::Plain {
             return Err(ApiError::unsupported_media_type("the body must come without a content-encoding"));
         }
-        let limit = route.ingest.map_or(self.limits.max_body as usize, Ingest::max_body);
-        let body = self.bodies.read(&parts.headers, body, limit, &deadline).await?;
+        let body = self.bodies.read(&parts.headers, body, self.limits.max_body as usize, &deadline).await?;
         let context = Context { headers: &parts.headers, request_id, deadline };
-        match route.ingest {
-            Some(ingest) => ingest.serve(route, body.bytes.clone(), context, &self.pool).await,
-            None => transcode::serve(route, &segments, parts, &body.bytes, context).await,
-        }
+        transcode::serve(route, &segments, parts, &body.bytes, context).await
+    }
+
+    /// Room for one more request.
+    fn room(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.room
+            .try_acquire()
+            .map_err(|_| status::shed("the gateway has too many requests in hand: try again").into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the gateway reads in request headers and adds to answers.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use mesher_common::public_url::PUBLIC_URL_HEADER;
 use uuid::Uuid;
 
 /// The longest request id that is taken over.
@@ -12,10 +13,23 @@ pub(crate) fn media_type(headers: &HeaderMap) -> &str {
     value.split_once(';').map_or(value, |(media_type, _)| media_type).trim()
 }
 
-/// Whether the body is encoded in a way that would have to be undone.
-pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
-    let plain = |value: &HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
-    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !plain(value))
+/// The longest host, with its port, that is passed on.
+const MAX_HOST: usize = 300;
+
+/// Notes in the headers by which URL the gateway was called, for services to make links with: as the client named it, or as
+/// a proxy says that the client did. It is told to this client alone, who may name what it likes.
+pub(crate) fn note_public_url(parts: &mut Parts) {
+    parts.headers.remove(PUBLIC_URL_HEADER);
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let host = header("x-forwarded-host")
+        .or_else(|| header("host"))
+        .or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
+        .filter(|host| host.len() <= MAX_HOST);
+    let scheme = if header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let url = host.and_then(|host| HeaderValue::from_str(&format!("{scheme}://{host}")).ok());
+    if let Some(url) = url {
+        parts.headers.insert(PUBLIC_URL_HEADER, url);
+    }
 }
 
 /// The request's id: the client's, if it is one that can stand in a log, or a new one.

@@ -6,15 +6,15 @@
 //! 1. `server`: connections, HTTP/1.1 and HTTP/2;
 //! 2. `gateway`: health or a route, room for the request, its trace, its metrics, its deadline, its body;
 //! 3. `transcode`: the request message from path, query and body (`request`, `template`, `field`, `json`), the call
-//!    (`call`), and the answer's JSON; or, for events, `ingest`, which passes the body on as it is.
+//!    (`call`), and the answer's JSON; or, for events, `ingest` and `sentry`, which pass them on as the bytes they are.
 //!
 //! Whatever goes wrong on the way is an `error`, which has the same form for all.
 
-mod batch;
 mod body;
 mod call;
 mod config;
 mod deadline;
+mod encoding;
 mod error;
 mod field;
 mod gateway;
@@ -26,6 +26,7 @@ mod request;
 mod route;
 mod routes;
 mod rule;
+mod sentry;
 mod server;
 mod strict;
 mod template;
@@ -50,7 +51,7 @@ pub use crate::{
     config::{Config, LimitArgs},
     upstream::{Upstream, Upstreams},
 };
-use crate::{gateway::Gateway, metrics::Metrics, routes::Routes};
+use crate::{gateway::Gateway, routes::Routes};
 
 /// Its name in the log and in messages.
 const NAME: &str = "gateway";
@@ -85,9 +86,8 @@ pub async fn spawn_api(
     let (shutdown, background) = (CancellationToken::new(), CancellationToken::new());
     let readiness = Readiness::new(checks(&routes), shutdown.clone());
     let mut registry = Registry::default();
-    let metrics = Metrics::new(&mut registry);
     let max_connections = usize::try_from(config.limits.max_connections)?;
-    let gateway = Gateway::new(routes, pool, config.limits, metrics, readiness.clone());
+    let gateway = Gateway::new(routes, pool, config.limits, &mut registry, readiness.clone());
 
     let mut servers = JoinSet::new();
     servers.spawn(server::serve(listener, gateway, max_connections, shutdown.clone()));

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use mesher_common::config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience};
+use mesher_common::{
+    config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience},
+    public_url::PublicUrl,
+};
 use mesher_gateway::LimitArgs;
 use mesher_user::config::UserArgs;
 use mesher_writer::config::WriterArgs;
@@ -101,6 +104,10 @@ pub struct Config {
     #[arg(long, env = "MESHER_ISSUE_ADMIN_LISTEN", default_value = "127.0.0.1:51055")]
     pub issue_admin_listen: SocketAddr,
 
+    /// The URL that SDKs reach the gateway by, such as `https://errors.example.com`: DSNs begin with it. [default: the one
+    /// that the gateway is called by]
+    #[arg(long, env = "MESHER_PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
     /// How much the gateway takes on.
     #[command(flatten)]
     pub limits: LimitArgs,

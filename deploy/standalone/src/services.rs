@@ -74,6 +74,7 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
     let project = mesher_project::spawn(mesher_project::Config {
         listen: config.project_listen,
         admin_listen: config.project_admin_listen,
+        public_url: config.public_url.clone(),
         database: database.clone(),
         process: process.clone(),
     })

@@ -31,11 +31,35 @@ async fn credentials_ids_and_traces_go_through_and_nothing_else() {
     assert_eq!(values("x-request-id"), ["my-id/1"]);
     assert_eq!(values("traceparent"), [trace]);
     assert!(sent.contains_key("grpc-timeout"));
+    assert_eq!(values("x-mesher-public-url"), [gateway.url("")]);
     for not_sent in ["cookie", "x-other"] {
         assert!(!sent.contains_key(not_sent), "{not_sent}");
     }
     assert_eq!(answer.headers["x-request-id"], "my-id/1");
     answer.ok();
+}
+
+#[tokio::test]
+async fn services_are_told_by_which_url_the_gateway_was_called() {
+    let gateway = echo(API).await;
+    for (headers, expected) in [
+        (vec![("host", "errors.example.com")], "http://errors.example.com"),
+        (
+            vec![("x-forwarded-host", "errors.example.com"), ("x-forwarded-proto", "https")],
+            "https://errors.example.com",
+        ),
+        (vec![("host", "a"), ("x-mesher-public-url", "https://b"), ("x-forwarded-proto", "ftp")], "http://a"),
+    ] {
+        let mut request = gateway.client.get(gateway.url("/get"));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        answered(request).await.ok();
+        assert_eq!(gateway.backend.last()["x-mesher-public-url"], expected);
+    }
+    let client = mesher_testing::http_client().http2_prior_knowledge().build().unwrap();
+    answered(client.get(gateway.url("/get"))).await.ok();
+    assert_eq!(gateway.backend.last()["x-mesher-public-url"], gateway.url(""));
 }
 
 #[tokio::test]

@@ -1,138 +1,12 @@
 //! Events over HTTP, with a writer that keeps what it is given.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
-
-use mesher_common::{
-    handle::Handle,
-    server::ServerBuilder,
-    status::{self, Violation},
-};
-use mesher_gateway::spawn;
-use mesher_proto::mesher::writer::v1::{
-    Durability, FlushRequest, FlushResponse, GetWriterStatsRequest, GetWriterStatsResponse,
-    StoreBatchRequest, StoreBatchResponse, StoreRequest, StoreResponse, StoreResult, StoreStreamRequest,
-    StoreStreamResponse, WriterStats, event_payload, store_request, store_result,
-    writer_service_server::{WriterService, WriterServiceServer},
-};
 use serde_json::{Value, json};
-use tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming};
-use tonic_types::StatusExt as _;
 
-use crate::support::{Answered, answered, client, config};
-
-/// Takes every event that is a JSON object.
-#[derive(Clone, Default)]
-struct Writer(Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl Writer {
-    fn take(&self, json: &[u8]) -> Result<String, Status> {
-        if !json.starts_with(b"{") {
-            return Err(Violation::new("event", "is no object").into());
-        }
-        if json.len() > 1 << 20 {
-            return Err(status::too_large(&Violation::new("event", "is larger than 1 MiB")));
-        }
-        let mut taken = self.0.lock().unwrap();
-        taken.push(json.to_vec());
-        Ok(format!("{:032x}", taken.len()))
-    }
-
-    fn taken(&self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
-
-#[tonic::async_trait]
-impl WriterService for Writer {
-    type StoreStreamStream = Pin<Box<dyn Stream<Item = Result<StoreStreamResponse, Status>> + Send>>;
-
-    async fn store(&self, request: Request<StoreRequest>) -> Result<Response<StoreResponse>, Status> {
-        if request.metadata().get("x-mesher-key").is_none() {
-            return Err(status::credentials_missing("an API key is needed, as x-mesher-key"));
-        }
-        let Some(store_request::Payload::Json(json)) = request.into_inner().payload else {
-            panic!("no JSON")
-        };
-        let event_id = self.take(&json)?;
-        Ok(Response::new(StoreResponse { event_id, durability: Durability::Memory.into() }))
-    }
-
-    async fn store_batch(
-        &self,
-        request: Request<StoreBatchRequest>,
-    ) -> Result<Response<StoreBatchResponse>, Status> {
-        let store = |payload| {
-            let Some(event_payload::Payload::Json(json)) = payload else { panic!("no JSON") };
-            let outcome = match self.take(&json) {
-                Ok(id) => store_result::Outcome::EventId(id),
-                Err(status) => {
-                    let details = status.get_error_details_vec();
-                    let rpc = tonic_types::pb::Status {
-                        code: status.code().into(),
-                        message: status.message().to_owned(),
-                        details: prost::Message::decode(status.details())
-                            .map(|status: tonic_types::pb::Status| status.details)
-                            .unwrap_or_default(),
-                    };
-                    assert_eq!(details.len(), rpc.details.len());
-                    store_result::Outcome::Error(rpc)
-                }
-            };
-            StoreResult { outcome: Some(outcome) }
-        };
-        let results = request.into_inner().events.into_iter().map(|event| store(event.payload)).collect();
-        Ok(Response::new(StoreBatchResponse { results, durability: Durability::Memory.into() }))
-    }
-
-    async fn store_stream(
-        &self,
-        _: Request<Streaming<StoreStreamRequest>>,
-    ) -> Result<Response<Self::StoreStreamStream>, Status> {
-        panic!("the gateway does not call it")
-    }
-
-    async fn flush(&self, request: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
-        assert_eq!(request.get_ref().project_id, "7");
-        Ok(Response::new(FlushResponse { stored_count: 3 }))
-    }
-
-    async fn get_writer_stats(
-        &self,
-        _: Request<GetWriterStatsRequest>,
-    ) -> Result<Response<GetWriterStatsResponse>, Status> {
-        Ok(Response::new(GetWriterStatsResponse { stats: Some(WriterStats::default()) }))
-    }
-}
-
-struct Fixture {
-    writer: Writer,
-    url: String,
-    client: reqwest::Client,
-    _handles: [Handle; 2],
-}
-
-impl Fixture {
-    async fn start() -> Self {
-        let writer = Writer::default();
-        let any = "127.0.0.1:0".parse().unwrap();
-        let service = WriterServiceServer::new(writer.clone()).max_decoding_message_size(16 << 20);
-        let server =
-            ServerBuilder::bind("writer", any, any).await.unwrap().service(service).start().await.unwrap();
-        let address = format!("http://{}", server.address("grpc").unwrap());
-        let gateway = spawn(config(&["--writer-address", &address])).await.unwrap();
-        let url = format!("http://{}", gateway.address("http").unwrap());
-        Self { writer, url, client: client(), _handles: [server, gateway] }
-    }
-
-    async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answered {
-        let request = self.client.post(format!("{}{path}", self.url)).header("x-mesher-key", "mshr_x");
-        answered(request.header("content-type", content_type).body(body)).await
-    }
-}
+use crate::{
+    compressed::ALL,
+    support::answered,
+    writer::{Fixture, KEY},
+};
 
 #[tokio::test]
 async fn an_event_goes_to_the_writer_byte_for_byte() {
@@ -214,4 +88,88 @@ async fn the_writers_other_rpcs_are_transcoded() {
     let stats = fixture.client.get(format!("{}/v1/projects/7/writer-stats", fixture.url));
     let stats: Value = answered(stats).await.ok();
     assert_eq!((&stats["stats"]["bufferedCount"], &stats["stats"]["drops"]), (&json!("0"), &json!([])));
+}
+
+#[tokio::test]
+async fn bodies_come_in_every_encoding() {
+    let fixture = Fixture::start().await;
+    let event = format!(r#"{{"message": "{}"}}"#, "x".repeat(100_000));
+    let batch = format!("[{event},{event}]");
+    for (encoding, encode) in ALL {
+        let send = |path: &str, body: Vec<u8>| {
+            let request = fixture.client.post(format!("{}{path}", fixture.url)).header("x-mesher-key", KEY);
+            answered(request.header("content-encoding", encoding).body(body))
+        };
+        assert_eq!(send("/v1/events", encode(event.as_bytes())).await.status, 202, "{encoding}");
+        assert_eq!(fixture.writer.taken(), [event.as_bytes()]);
+        assert_eq!(send("/v1/events:batch", encode(batch.as_bytes())).await.status, 202, "{encoding}");
+        assert_eq!(fixture.writer.taken(), [event.as_bytes(), event.as_bytes()]);
+
+        send("/v1/events", event.clone().into_bytes()).await.expect(400, "MALFORMED_REQUEST");
+        let encoded = encode(event.as_bytes());
+        let cut_off = encoded[..encoded.len() - 3].to_vec();
+        send("/v1/events", cut_off).await.expect(400, "MALFORMED_REQUEST");
+        send("/v1/events", encode(&vec![b' '; 2 << 20])).await.expect(413, "TOO_LARGE");
+        send("/v1/events:batch", encode(&vec![b' '; 11 << 20])).await.expect(413, "TOO_LARGE");
+    }
+    let unknown = fixture.client.post(format!("{}/v1/events", fixture.url)).header("x-mesher-key", KEY);
+    let unknown = unknown.header("content-encoding", "compress").body(event);
+    answered(unknown).await.expect(415, "ROUTE_NOT_FOUND");
+    assert_eq!(fixture.writer.taken(), [[0_u8; 0]; 0]);
+    fixture
+        .expect_metrics(&[
+            r#"mesher_gateway_events_accepted_total{route="/v1/events"} 5"#,
+            r#"mesher_gateway_events_accepted_total{route="/v1/events:batch"} 10"#,
+            r#"mesher_gateway_events_refused_total{route="/v1/events",reason="MALFORMED_REQUEST"} 10"#,
+            r#"mesher_gateway_events_refused_total{route="/v1/events",reason="TOO_LARGE"} 5"#,
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn a_key_may_stand_where_sentrys_sdks_put_it() {
+    let fixture = Fixture::start().await;
+    for (name, value, query) in [
+        ("x-sentry-auth", "Sentry sentry_key=mshr_x", ""),
+        ("authorization", "Sentry sentry_key=mshr_x", ""),
+        ("x-other", "", "?sentry_key=mshr_x"),
+    ] {
+        let request = fixture.client.post(format!("{}/v1/events{query}", fixture.url)).header(name, value);
+        assert_eq!(answered(request.body("{}")).await.status, 202, "{name} {query}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_any_origin_may_send_events() {
+    let fixture = Fixture::start().await;
+    for path in ["/v1/events", "/v1/events:batch", "/api/42/envelope/", "/api/42/store/"] {
+        let request = |method: &str| {
+            let url = format!("{}{path}", fixture.url);
+            fixture.client.request(method.parse().unwrap(), url).header("origin", "https://shop.example.com")
+        };
+        let preflight = request("OPTIONS")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "x-mesher-key,content-type")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(preflight.status(), 204, "{path}");
+        let header = |name: &str| preflight.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("access-control-allow-origin"), "*");
+        assert_eq!(header("access-control-allow-methods"), "POST");
+        assert_eq!(header("access-control-max-age"), "3600");
+        for name in ["x-mesher-key", "x-sentry-auth", "content-type", "content-encoding", "authorization"] {
+            assert!(header("access-control-allow-headers").split(", ").any(|allowed| allowed == name));
+        }
+        // Whatever the answer is, the page may see it.
+        let refused = request("POST").body("").send().await.unwrap();
+        assert!(refused.status().is_client_error());
+        assert_eq!(refused.headers()["access-control-allow-origin"], "*");
+        let exposed = refused.headers()["access-control-expose-headers"].to_str().unwrap();
+        assert!(exposed.starts_with("x-sentry-error, x-sentry-rate-limits, retry-after"));
+    }
+    let other = fixture.client.request("OPTIONS".parse().unwrap(), format!("{}/v1/orgs", fixture.url));
+    let other = other.send().await.unwrap();
+    assert_eq!(other.status(), 405);
+    assert!(!other.headers().contains_key("access-control-allow-origin"));
 }

@@ -3,11 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail where it is")]
 
 mod bodies;
+mod bombs;
+mod compressed;
 mod conformance;
 mod errors;
 mod fields;
 mod forwarding;
 mod ingest;
 mod rules;
+mod sentry;
 mod server;
 mod support;
+mod writer;

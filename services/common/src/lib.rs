@@ -17,6 +17,7 @@ pub mod id;
 pub mod level;
 pub mod paging;
 pub mod payload;
+pub mod public_url;
 pub mod rpc;
 pub mod secret;
 pub mod server;

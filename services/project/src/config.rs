@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig};
+use mesher_common::{
+    config::{DatabaseArgs, ProcessArgs, ProcessConfig},
+    public_url::PublicUrl,
+};
 
 /// Mesher's project service.
 #[derive(Clone, Debug, Parser)]
@@ -15,6 +18,10 @@ pub struct Config {
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:51052")]
     pub admin_listen: SocketAddr,
+    /// The URL that SDKs reach the gateway by, such as `https://errors.example.com`: DSNs begin with it. [default: the one
+    /// that the gateway is called by]
+    #[arg(long, env = "MESHER_PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
     /// How to reach the database.
     #[command(flatten)]
     pub database: DatabaseArgs,

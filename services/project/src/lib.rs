@@ -22,6 +22,6 @@ pub const DATABASE_ROLE: &str = "mesher_project";
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let server = ServerBuilder::bind("project", config.listen, config.admin_listen).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
-    let service = Service::new(Store::new(pool.clone()), Clock::system());
+    let service = Service::new(Store::new(pool.clone()), config.public_url, Clock::system());
     server.service(ProjectServiceServer::new(service)).needs_database(&pool).start().await
 }

@@ -7,13 +7,14 @@ use mesher_common::{
     clock::{Clock, timestamp},
     id::{ApiKeyId, ProjectId},
     paging::Page,
+    public_url::{PUBLIC_URL_HEADER, PublicUrl},
     rpc::CALL_TIMEOUT,
     secret::{API_KEY_SHOWN, Secret},
     status::Violation,
     text::{Name, Slug},
 };
 use mesher_proto::mesher::project::v1::{self as proto, project_service_server::ProjectService};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
     error::ProjectError,
@@ -32,13 +33,20 @@ const DELETION_TIME: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() / 2);
 pub struct Service {
     access: Access,
     store: Store,
+    public_url: Option<PublicUrl>,
     clock: Clock,
 }
 
 impl Service {
-    /// The service on `store`, by the time of `clock`.
-    pub fn new(store: Store, clock: Clock) -> Self {
-        Self { access: Access::new(store.pool().clone()), store, clock }
+    /// The service on `store`, by the time of `clock`. DSNs begin with `public_url`, or with the one that a call came to.
+    pub fn new(store: Store, public_url: Option<PublicUrl>, clock: Clock) -> Self {
+        Self { access: Access::new(store.pool().clone()), store, public_url, clock }
+    }
+
+    /// What the gateway is called by, as far as this call tells.
+    fn public_url(&self, metadata: &MetadataMap) -> PublicUrl {
+        let told = || metadata.get(PUBLIC_URL_HEADER)?.to_str().ok()?.parse().ok();
+        self.public_url.clone().or_else(told).unwrap_or_else(PublicUrl::local)
     }
 }
 
@@ -113,6 +121,7 @@ impl ProjectService for Service {
         &self,
         request: Request<proto::CreateApiKeyRequest>,
     ) -> Result<Response<proto::CreateApiKeyResponse>, Status> {
+        let public_url = self.public_url(request.metadata());
         let (_, request) = self.access.role(request).await?;
         let project_id = ProjectId::parse("project_id", &request.project_id)?;
         let name = if request.name.is_empty() { DEFAULT_KEY_NAME } else { &request.name };
@@ -126,10 +135,11 @@ impl ProjectService for Service {
             created_at: self.clock.now(),
             revoked_at: None,
         };
-        self.store.create_key(&key, secret.sha256()).await?;
+        let project_number = self.store.create_key(&key, secret.sha256()).await?;
         Ok(Response::new(proto::CreateApiKeyResponse {
             api_key: Some(key.into()),
             secret: secret.expose().to_owned(),
+            dsn: public_url.dsn(&secret, project_number),
         }))
     }
 

@@ -187,12 +187,13 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Adds an API key, of which only the hash is kept.
+    /// Adds an API key, of which only the hash is kept; the number of its project.
     #[instrument(name = "db.api_key.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    pub async fn create_key(&self, key: &ApiKey, hash: SecretHash) -> Result<(), ProjectError> {
-        sqlx::query(
+    pub async fn create_key(&self, key: &ApiKey, hash: SecretHash) -> Result<i64, ProjectError> {
+        sqlx::query_scalar(
             "INSERT INTO api_keys (id, project_id, name, prefix, key_sha256, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+             VALUES ($1, $2, $3, $4, $5, $6)
+             RETURNING (SELECT number FROM projects WHERE id = project_id)",
         )
         .bind(key.id)
         .bind(key.project_id)
@@ -200,7 +201,7 @@ impl Store {
         .bind(&key.prefix)
         .bind(hash.as_bytes())
         .bind(key.created_at)
-        .execute(&self.pool)
+        .fetch_one(&self.pool)
         .await
         .map_err(|error| {
             let error = DatabaseError::from(error);
@@ -208,8 +209,7 @@ impl Store {
                 Some("api_keys_project_id_fkey") => ProjectError::ProjectNotFound(key.project_id),
                 _ => error.into(),
             }
-        })?;
-        Ok(())
+        })
     }
 
     /// A page of a project's API keys, the newest first.

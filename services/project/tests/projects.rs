@@ -84,6 +84,9 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     let (key, secret) = (created.api_key.unwrap(), created.secret);
     assert!(secret.starts_with("mshr_") && secret.len() == 53, "{secret}");
     assert!(secret.starts_with(&key.prefix) && key.prefix.len() < 16);
+    let get = GetProjectRequest { project_id: project.id.clone() };
+    let found = projects.get_project(signed(owner, get)).await.unwrap().into_inner().project.unwrap();
+    assert_eq!(created.dsn, format!("http://{secret}@127.0.0.1:8080/{}", found.number));
 
     let list = ListApiKeysRequest { project_id: project.id.clone(), ..Default::default() };
     let listed = projects.list_api_keys(signed(owner, list.clone())).await.unwrap().into_inner().api_keys;
@@ -117,6 +120,15 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     for wrong in [secret.as_str(), "mshr_", "garbage", &format!("mshr_{}", "0".repeat(48))] {
         let refused = projects.get_project_by_api_key(holder(wrong)).await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "API_KEY_INVALID"));
+    }
+    // Whoever names a project as well has to name the key's.
+    for (number, expected) in [(found.number.to_string(), "REVOKED"), ("999999".to_owned(), "OTHER_PROJECT")]
+    {
+        let mut request = holder(&secret);
+        request.metadata_mut().insert("x-mesher-project", number.parse().unwrap());
+        let refused = projects.get_project_by_api_key(request).await.unwrap_err();
+        let (reason, about) = error_info(&refused);
+        assert_eq!((reason.as_str(), about["fault"].as_str()), ("API_KEY_INVALID", expected));
     }
     let missing = projects.get_project_by_api_key(GetProjectByApiKeyRequest {}).await.unwrap_err();
     assert_eq!(reason(&missing), "CREDENTIALS_MISSING");

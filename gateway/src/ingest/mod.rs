@@ -6,30 +6,39 @@
 //! | `POST /v1/events` | one event | 202 with its id, and what is promised |
 //! | `POST /v1/events:batch` | a JSON array of events, or one event a line | 202 with a result for each |
 
+//!
+//! Bodies may be encoded (`encoding`), keys stand in `x-mesher-key` or where Sentry's SDKs put them, and browsers may
+//! call from anywhere (`cors`).
+
+mod batch;
+pub(crate) mod cors;
+mod metrics;
+mod send;
+
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use mesher_common::status;
-use mesher_proto::mesher::writer::v1::{
-    EventPayload, StoreBatchRequest, StoreBatchResponse, StoreRequest, event_payload, store_request,
-    store_result::Outcome,
-};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use mesher_common::access::API_KEY_HEADER;
+use mesher_proto::mesher::writer::v1::{StoreRequest, store_request};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use serde_json::{Value, json};
 use tonic::Status;
 
+pub(crate) use self::{
+    metrics::{EventMetrics, Tally},
+    send::{Refused, Sent, send},
+};
 use crate::{
-    batch,
     call::{self, Context},
     error::ApiError,
     headers::media_type,
     route::Route,
-    transcode,
+    sentry, transcode,
 };
 
 /// The largest event that the writer may take, and some room for white space around it.
-const MAX_EVENT: usize = (1 << 20) + (4 << 10);
+pub(crate) const MAX_EVENT: usize = (1 << 20) + (4 << 10);
 
 /// The largest batch.
 const MAX_BATCH: usize = 10 << 20;
@@ -43,6 +52,14 @@ pub(crate) enum Ingest {
     StoreBatch,
 }
 
+/// An answer, and what became of the events.
+pub(crate) struct Served {
+    /// The answer.
+    pub(crate) response: Response<Body>,
+    /// What became of the events.
+    pub(crate) tally: Tally,
+}
+
 impl Ingest {
     /// How `rpc` is served, if it is served by hand.
     pub(crate) fn of(rpc: &MethodDescriptor) -> Option<Self> {
@@ -53,7 +70,7 @@ impl Ingest {
         }
     }
 
-    /// The largest body.
+    /// The largest body, decoded.
     pub(crate) fn max_body(self) -> usize {
         match self {
             Self::Store => MAX_EVENT,
@@ -65,53 +82,61 @@ impl Ingest {
     pub(crate) async fn serve(
         self,
         route: &Route,
+        parts: &Parts,
         body: Bytes,
         context: Context<'_>,
         pool: &DescriptorPool,
-    ) -> Result<Response<Body>, ApiError> {
-        let mut response = match self {
+    ) -> Result<Served, Refused> {
+        let credentials = sentry_credentials(parts)?;
+        let context = Context { headers: credentials.as_ref().unwrap_or(&parts.headers), ..context };
+        let mut served = match self {
             Self::Store => store(route, body, context).await?,
-            Self::StoreBatch => store_batch(route, &body, context, pool).await?,
+            Self::StoreBatch => store_batch(route, parts, &body, context, pool).await?,
         };
-        *response.status_mut() = StatusCode::ACCEPTED;
-        Ok(response)
+        *served.response.status_mut() = StatusCode::ACCEPTED;
+        Ok(served)
     }
 }
 
-async fn store(route: &Route, body: Bytes, context: Context<'_>) -> Result<Response<Body>, Status> {
+/// The request's headers with the key that stands where Sentry's SDKs put it, if it stands nowhere else.
+fn sentry_credentials(parts: &Parts) -> Result<Option<HeaderMap>, Status> {
+    if parts.headers.contains_key(API_KEY_HEADER) {
+        return Ok(None);
+    }
+    let Some(key) = sentry::auth::key(&parts.headers, parts.uri.query())? else {
+        return Ok(None);
+    };
+    let mut headers = parts.headers.clone();
+    headers.insert(API_KEY_HEADER, sentry::auth::header_value(&key)?);
+    Ok(Some(headers))
+}
+
+async fn store(route: &Route, body: Bytes, context: Context<'_>) -> Result<Served, Refused> {
     let request = StoreRequest { payload: Some(store_request::Payload::Json(body)) };
     let answer = call::unary(route, request.encode_to_vec().into(), context).await?;
-    transcode::respond(route, answer)
+    Ok(Served { response: transcode::respond(route, answer)?, tally: Tally::accepted(1) })
 }
 
 async fn store_batch(
     route: &Route,
+    parts: &Parts,
     body: &Bytes,
     context: Context<'_>,
     pool: &DescriptorPool,
-) -> Result<Response<Body>, Status> {
-    let events = batch::split(is_lines(context.headers), body)?;
-    let events = events
-        .into_iter()
-        .map(|event| EventPayload { payload: Some(event_payload::Payload::Json(event)) })
-        .collect();
-    let answer = call::unary(route, StoreBatchRequest { events }.encode_to_vec().into(), context).await?;
-    let answer = StoreBatchResponse::decode(answer).map_err(|error| status::internal(&error))?;
-    let durability = answer.durability().as_str_name();
-    let results: Vec<Value> =
-        answer.results.into_iter().map(|result| outcome(result.outcome, pool)).collect();
-    let body = json!({ "results": results, "durability": durability });
+) -> Result<Served, Refused> {
+    let events = batch::split(is_lines(&parts.headers), body)?;
+    let events = events.into_iter().map(|json| Sent { json, id: None }).collect();
+    let stored = send(route, events, context).await?;
+    let tally = Tally::of(&stored.outcomes);
+    let result = |outcome: &Result<String, ApiError>| match outcome {
+        Ok(id) => json!({ "eventId": id }),
+        Err(error) => json!({ "error": error.object(pool) }),
+    };
+    let results: Vec<Value> = stored.outcomes.iter().map(result).collect();
+    let body = json!({ "results": results, "durability": stored.durability.as_str_name() });
     let mut response = Response::new(Body::from(body.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
-}
-
-fn outcome(outcome: Option<Outcome>, pool: &DescriptorPool) -> Value {
-    match outcome {
-        Some(Outcome::EventId(id)) => json!({ "eventId": id }),
-        Some(Outcome::Error(status)) => json!({ "error": ApiError::from(status).object(pool) }),
-        None => json!({}),
-    }
+    Ok(Served { response, tally })
 }
 
 /// Whether the body says of itself that it is one event a line.

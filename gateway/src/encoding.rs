@@ -1,0 +1,190 @@
+//! The encodings that bodies of events may come in (RFC 9110, 8.4), and how they are undone.
+//!
+//! What is decoded is already in memory and bounded. The output is bounded too: a decoder gives it piece by piece, and is
+//! not asked for more once the limit is passed. What it needs for itself is bounded by the windows that it accepts.
+
+use std::io::{self, Read};
+
+use brotli_decompressor::{BrotliDecoderParameter, Decompressor};
+use bytes::{Buf as _, Bytes, BytesMut, buf::Reader};
+use flate2::{Decompress, FlushDecompress, Status as Inflated, bufread::MultiGzDecoder};
+use http::{HeaderMap, header};
+
+/// How much is decoded between two looks at the limit.
+const PIECE: usize = 64 << 10;
+/// So many pieces are decoded before others get their turn: about a millisecond of work.
+const PIECES_PER_TURN: usize = 4;
+/// The largest window of zstd, as a power of two: what its levels up to 19 use, and no more than 8 MiB.
+const ZSTD_WINDOW: u32 = 23;
+
+/// An encoding that is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950, or RFC 1951 alone: clients never agreed on what HTTP means by it.
+    Deflate,
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// What a request says of its body's encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoded {
+    /// Nothing, or that it has none.
+    Plain,
+    /// This.
+    As(Encoding),
+    /// Something that is not understood.
+    Unknown,
+}
+
+impl Encoded {
+    /// What these headers say.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let named = headers.get_all(header::CONTENT_ENCODING).iter();
+        let mut named = named.filter(|value| {
+            !value.is_empty() && !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")
+        });
+        match (named.next(), named.next()) {
+            (None, _) => Self::Plain,
+            (Some(value), None) => {
+                value.to_str().ok().and_then(Encoding::named).map_or(Self::Unknown, Self::As)
+            }
+            (Some(_), Some(_)) => Self::Unknown,
+        }
+    }
+}
+
+/// Why a body cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeError<E> {
+    /// It is not what its encoding says.
+    #[error("{0}")]
+    Damaged(String),
+    /// There is more than the limit.
+    #[error("the decoded body is larger than allowed")]
+    TooLarge,
+    /// There is no room for more.
+    #[error("there is no room")]
+    NoRoom(E),
+}
+
+impl Encoding {
+    fn named(name: &str) -> Option<Self> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "deflate" => Some(Self::Deflate),
+            "br" => Some(Self::Brotli),
+            "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Its name in headers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Decodes all of `body`, to at most `limit` bytes. `make_room` is asked before that many bytes are kept.
+    pub(crate) async fn decode<E>(
+        self,
+        body: Bytes,
+        limit: usize,
+        mut make_room: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Bytes, DecodeError<E>> {
+        let damaged = |error: &io::Error| DecodeError::Damaged(self.explain(error));
+        // Most bodies of events become five times as large, and need no second allocation then.
+        let mut decoded = BytesMut::with_capacity(body.len().saturating_mul(5).min(limit));
+        let mut reader = self.reader(body).map_err(|error| damaged(&error))?;
+        let mut piece = vec![0; PIECE.min(limit + 1)];
+        for turn in 1.. {
+            let length = reader.read(&mut piece).map_err(|error| damaged(&error))?;
+            if length == 0 {
+                break;
+            }
+            if decoded.len() + length > limit {
+                return Err(DecodeError::TooLarge);
+            }
+            make_room(length).map_err(DecodeError::NoRoom)?;
+            if decoded.capacity() - decoded.len() < length {
+                // Never to more than the limit, which doubling would pass.
+                let more = decoded.capacity().min(limit - decoded.len()).max(length);
+                decoded.reserve(more);
+            }
+            decoded.extend_from_slice(&piece[..length]);
+            if turn % PIECES_PER_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(decoded.freeze())
+    }
+
+    fn reader(self, body: Bytes) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(body.reader())),
+            Self::Deflate => Box::new(Inflate { zlib: Decompress::new(has_zlib_header(&body)), body }),
+            Self::Brotli => Box::new(brotli(body)),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(body.reader())?;
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                Box::new(decoder)
+            }
+        })
+    }
+
+    fn explain(self, error: &io::Error) -> String {
+        let name = self.name();
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            format!("the body is cut off: its {name} encoding has no end")
+        } else {
+            format!("the body is not {name}, as its content-encoding says, or it is damaged ({error})")
+        }
+    }
+}
+
+/// Without the extension for windows of up to a gigabyte, which no client of HTTP may use.
+fn brotli(body: Bytes) -> Decompressor<Reader<Bytes>> {
+    let mut decoder = Decompressor::new(body.reader(), 4096);
+    decoder.set_parameter(BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
+    decoder
+}
+
+/// Whether the first two bytes are a header of RFC 1950: the method is deflate, and their check is right.
+fn has_zlib_header(body: &[u8]) -> bool {
+    matches!(body, [first, second, ..] if first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0)
+}
+
+/// Reads deflated data. (The library's own reader takes a stream that is cut off for one that ends there.)
+struct Inflate {
+    zlib: Decompress,
+    body: Bytes,
+}
+
+impl Read for Inflate {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
+            let inflated = self.zlib.decompress(&self.body, piece, FlushDecompress::None)?;
+            let consumed = usize::try_from(self.zlib.total_in() - read).map_err(io::Error::other)?;
+            let length = usize::try_from(self.zlib.total_out() - written).map_err(io::Error::other)?;
+            self.body.advance(consumed);
+            if length > 0 || inflated == Inflated::StreamEnd {
+                return Ok(length);
+            }
+            if consumed == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

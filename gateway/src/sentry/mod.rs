@@ -1,0 +1,149 @@
+//! The protocol of Sentry's SDKs, spoken by hand: their envelopes are no JSON, and their errors are not those of the API.
+//!
+//! | route | body | answer |
+//! |---|---|---|
+//! | `POST /api/{project_number}/envelope/` | an envelope (`envelope`) | 200 with the id of its event |
+//! | `POST /api/{project_number}/store/` | one event | 200 with its id |
+//!
+//! A request's key is found (`auth`), its items are told apart (`item`): events go to the writer, which checks that the
+//! key belongs to the project in the path; reports of what an SDK itself dropped are counted (`client_report`); the rest
+//! is accepted, counted and discarded. `answer` has the form of answers.
+
+pub(crate) mod answer;
+pub(crate) mod auth;
+mod client_report;
+mod endpoint;
+mod envelope;
+mod item;
+mod metrics;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
+use mesher_common::{
+    access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
+    id::EventId,
+};
+use prometheus_client::registry::Registry;
+use tonic::Status;
+
+pub(crate) use self::endpoint::Endpoint;
+use self::{endpoint::Kind, envelope::Envelope, item::ItemType, metrics::Metrics};
+use crate::{
+    call::Context,
+    error::ApiError,
+    ingest::{MAX_EVENT, Refused, Sent, Served, Tally, send},
+    route::Route,
+};
+
+/// What is passed on of a request beside its key.
+const PASSED_ON: [&str; 2] = ["traceparent", "tracestate"];
+
+/// What serves the requests of SDKs.
+#[derive(Debug)]
+pub(crate) struct Sentry {
+    /// The route of the writer's `StoreBatch`.
+    writer: Route,
+    max_envelope: usize,
+    metrics: Metrics,
+}
+
+/// What a request brought.
+struct Brought {
+    key: String,
+    events: Vec<Sent>,
+    rest: Vec<(ItemType, Bytes)>,
+    id: Option<EventId>,
+}
+
+impl Sentry {
+    /// What serves SDKs by the writer of `route`, with envelopes of at most `max_envelope` bytes.
+    pub(crate) fn new(route: Route, max_envelope: usize, registry: &mut Registry) -> Self {
+        Self { writer: route, max_envelope, metrics: Metrics::new(registry) }
+    }
+
+    /// The largest body that an endpoint takes, decoded.
+    pub(crate) fn max_body(&self, endpoint: &Endpoint<'_>) -> usize {
+        match endpoint.kind() {
+            Kind::Envelope => self.max_envelope,
+            Kind::Store => MAX_EVENT,
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) async fn serve(
+        &self,
+        endpoint: &Endpoint<'_>,
+        parts: &Parts,
+        body: Bytes,
+        context: Context<'_>,
+    ) -> Result<Served, Refused> {
+        let number = endpoint.project_number()?;
+        let key = auth::key(&parts.headers, parts.uri.query())?;
+        let Brought { key, events, rest, id } = match endpoint.kind() {
+            Kind::Envelope => opened(&body, key)?,
+            Kind::Store => {
+                let key = key.ok_or_else(auth::missing)?;
+                Brought { key, events: vec![Sent { json: body, id: None }], rest: Vec::new(), id: None }
+            }
+        };
+        let headers = credentials(&key, number, &parts.headers)?;
+        let has_events = !events.is_empty();
+        let outcomes = send(&self.writer, events, Context { headers: &headers, ..context }).await;
+        let outcomes = match outcomes {
+            Ok(stored) => stored.outcomes,
+            Err(refused) if refused.error.http() == StatusCode::UNAUTHORIZED => return Err(refused),
+            Err(refused) if has_events => {
+                // What an SDK says of itself counts whether there is room for events or not.
+                self.metrics.count(&rest);
+                return Err(refused);
+            }
+            // The writer was asked about the key alone, and what came needs no writer.
+            Err(_) => Vec::new(),
+        };
+        self.metrics.count(&rest);
+        let first = outcomes.iter().find_map(|outcome| outcome.as_ref().ok()).cloned();
+        let id = id.map(EventId::to_hex).or(first);
+        let response = match outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
+            Some(error) if outcomes.iter().all(Result::is_err) => answer::refusal(error),
+            // An SDK that is refused throws away all that it sent, and some of it was taken in.
+            some => answer::accepted(id.as_deref(), some.map(ApiError::message)),
+        };
+        Ok(Served { response, tally: Tally::of(&outcomes) })
+    }
+}
+
+/// What is in an envelope. A key that came with the request itself wins over the envelope's own.
+fn opened(body: &Bytes, key: Option<String>) -> Result<Brought, Status> {
+    let envelope = Envelope::parse(body)?;
+    let key = match (key, envelope.dsn) {
+        (Some(key), _) => key,
+        (None, Some(dsn)) => auth::key_in_dsn(&dsn)?,
+        (None, None) => return Err(auth::missing()),
+    };
+    let id = envelope.event_id.as_deref().map(|id| EventId::parse("event_id", id)).transpose()?;
+    let (mut events, mut rest) = (Vec::new(), Vec::new());
+    for item in envelope.items {
+        match ItemType::named(&item.kind) {
+            ItemType::Event => {
+                // The envelope's id is that of its event; should there be several, they cannot all have it.
+                let id = id.filter(|_| events.is_empty());
+                events.push(Sent { json: item.payload, id });
+            }
+            other => rest.push((other, item.payload)),
+        }
+    }
+    Ok(Brought { key, events, rest, id })
+}
+
+/// The headers by which the writer knows the caller.
+fn credentials(key: &str, number: u64, request: &HeaderMap) -> Result<HeaderMap, Status> {
+    let mut headers = HeaderMap::new();
+    headers.insert(API_KEY_HEADER, auth::header_value(key)?);
+    headers.insert(PROJECT_NUMBER_HEADER, HeaderValue::from(number));
+    for name in PASSED_ON {
+        if let Some(value) = request.get(name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    Ok(headers)
+}

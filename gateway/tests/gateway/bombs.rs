@@ -1,0 +1,74 @@
+//! Bodies that are small until they are decoded.
+
+use std::{io::Write as _, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
+
+use crate::support::{FREE_PORTS, client};
+
+const MIB: usize = 1 << 20;
+
+/// A gibibyte: members of a mebibyte each, which the format strings together.
+fn members(encode: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    encode(&vec![b' '; MIB]).repeat(1024)
+}
+
+/// A gibibyte in one stream: a block that ends at a byte and refers to nothing before it can be repeated.
+fn deflated() -> Vec<u8> {
+    let mut encoder = flate2::Compress::new(flate2::Compression::fast(), false);
+    let mut block = Vec::with_capacity(MIB);
+    encoder.compress_vec(&vec![b' '; MIB], &mut block, flate2::FlushCompress::Full).unwrap();
+    block.repeat(1024)
+}
+
+/// 64 MiB: brotli has nothing to repeat.
+fn brotli() -> Vec<u8> {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 24);
+    for _ in 0..64 {
+        encoder.write_all(&vec![b' '; MIB]).unwrap();
+    }
+    encoder.into_inner()
+}
+
+/// The most memory that the process ever had, in MiB.
+fn peak(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+}
+
+#[tokio::test]
+async fn a_bomb_costs_no_more_memory_than_the_limit() {
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_mesher-gateway"))
+        .args(FREE_PORTS)
+        .args(["--max-envelope", "16777216"])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(gateway.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+    let address =
+        line.strip_prefix("mesher-gateway ready http=").and_then(|rest| rest.split(' ').next()).unwrap();
+    let before = peak(gateway.id().unwrap());
+    let zstd = members(|plain| zstd::encode_all(plain, 1).unwrap());
+    for (encoding, bomb) in [
+        ("gzip", members(crate::compressed::gzip)),
+        ("deflate", deflated()),
+        ("br", brotli()),
+        ("zstd", zstd),
+    ] {
+        let url = format!("http://{address}/api/1/envelope/?sentry_key=k");
+        let request = client().post(url).header("content-encoding", encoding).body(bomb);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 413, "{encoding}");
+        assert!(answer.headers()["x-sentry-error"].to_str().unwrap().contains("larger than"), "{answer:?}");
+    }
+    // What it is fed, what it makes of it, the window of a decoder; and nothing like the gibibyte.
+    let more = peak(gateway.id().unwrap()) - before;
+    assert!(more < 80, "{more} MiB more than before");
+}

@@ -1,0 +1,182 @@
+//! A writer that keeps what it is given, and a gateway in front of it. What it does with events depends on the key, so that
+//! a test need not break anything to see how a broken writer is answered for.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use mesher_common::{
+    handle::Handle,
+    server::ServerBuilder,
+    status::{self, KeyFault, Violation},
+};
+use mesher_gateway::spawn;
+use mesher_proto::mesher::writer::v1::{
+    Durability, FlushRequest, FlushResponse, GetWriterStatsRequest, GetWriterStatsResponse,
+    StoreBatchRequest, StoreBatchResponse, StoreRequest, StoreResponse, StoreResult, StoreStreamRequest,
+    StoreStreamResponse, WriterStats, event_payload, store_request, store_result,
+    writer_service_server::{WriterService, WriterServiceServer},
+};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic_types::StatusExt as _;
+
+use crate::support::{Answered, answered, client, config};
+
+/// The key of project 42.
+pub(crate) const KEY: &str = "mshr_x";
+
+/// Takes every event that is a JSON object.
+#[derive(Clone, Default)]
+pub(crate) struct Writer(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// What the writer thinks of a key.
+fn check(metadata: &MetadataMap) -> Result<(), Status> {
+    let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
+    match text("x-mesher-key") {
+        None => Err(status::credentials_missing("an API key is needed, as x-mesher-key")),
+        Some("mshr_revoked") => Err(status::api_key_invalid(KeyFault::Revoked)),
+        Some("mshr_full") => Err(status::quota_exceeded("the project has as many events as it may")),
+        Some("mshr_stopping") => Err(status::shutting_down()),
+        Some("mshr_broken") => panic!("a bug"),
+        Some(KEY) if text("x-mesher-project").is_none_or(|number| number == "42") => Ok(()),
+        Some(KEY) => Err(status::api_key_invalid(KeyFault::OtherProject)),
+        Some(_) => Err(status::api_key_invalid(KeyFault::Unknown)),
+    }
+}
+
+impl Writer {
+    fn take(&self, json: &[u8], id: String) -> Result<String, Status> {
+        if !json.starts_with(b"{") {
+            return Err(Violation::new("event", "is no object").into());
+        }
+        if json.len() > 1 << 20 {
+            return Err(status::too_large(&Violation::new("event", "is larger than 1 MiB")));
+        }
+        let mut taken = self.0.lock().unwrap();
+        taken.push(json.to_vec());
+        Ok(if id.is_empty() { format!("{:032x}", taken.len()) } else { id })
+    }
+
+    /// What it was given since this was asked.
+    pub(crate) fn taken(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+#[tonic::async_trait]
+impl WriterService for Writer {
+    type StoreStreamStream = Pin<Box<dyn Stream<Item = Result<StoreStreamResponse, Status>> + Send>>;
+
+    async fn store(&self, request: Request<StoreRequest>) -> Result<Response<StoreResponse>, Status> {
+        check(request.metadata())?;
+        let Some(store_request::Payload::Json(json)) = request.into_inner().payload else {
+            panic!("no JSON")
+        };
+        let event_id = self.take(&json, String::new())?;
+        Ok(Response::new(StoreResponse { event_id, durability: Durability::Memory.into() }))
+    }
+
+    async fn store_batch(
+        &self,
+        request: Request<StoreBatchRequest>,
+    ) -> Result<Response<StoreBatchResponse>, Status> {
+        check(request.metadata())?;
+        let store = |payload, id| {
+            let Some(event_payload::Payload::Json(json)) = payload else { panic!("no JSON") };
+            let outcome = match self.take(&json, id) {
+                Ok(id) => store_result::Outcome::EventId(id),
+                Err(status) => {
+                    let details = status.get_error_details_vec();
+                    let rpc = tonic_types::pb::Status {
+                        code: status.code().into(),
+                        message: status.message().to_owned(),
+                        details: prost::Message::decode(status.details())
+                            .map(|status: tonic_types::pb::Status| status.details)
+                            .unwrap_or_default(),
+                    };
+                    assert_eq!(details.len(), rpc.details.len());
+                    store_result::Outcome::Error(rpc)
+                }
+            };
+            StoreResult { outcome: Some(outcome) }
+        };
+        let events = request.into_inner().events.into_iter();
+        let results = events.map(|event| store(event.payload, event.event_id)).collect();
+        Ok(Response::new(StoreBatchResponse { results, durability: Durability::Memory.into() }))
+    }
+
+    async fn store_stream(
+        &self,
+        _: Request<Streaming<StoreStreamRequest>>,
+    ) -> Result<Response<Self::StoreStreamStream>, Status> {
+        panic!("the gateway does not call it")
+    }
+
+    async fn flush(&self, request: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
+        assert_eq!(request.get_ref().project_id, "7");
+        Ok(Response::new(FlushResponse { stored_count: 3 }))
+    }
+
+    async fn get_writer_stats(
+        &self,
+        _: Request<GetWriterStatsRequest>,
+    ) -> Result<Response<GetWriterStatsResponse>, Status> {
+        Ok(Response::new(GetWriterStatsResponse { stats: Some(WriterStats::default()) }))
+    }
+}
+
+/// A [`Writer`] and a gateway.
+pub(crate) struct Fixture {
+    pub(crate) writer: Writer,
+    pub(crate) url: String,
+    pub(crate) client: reqwest::Client,
+    gateway: Handle,
+    _writer: Handle,
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts both, the gateway with these flags.
+    pub(crate) async fn start_with(flags: &[&str]) -> Self {
+        let writer = Writer::default();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let service = WriterServiceServer::new(writer.clone()).max_decoding_message_size(16 << 20);
+        let server =
+            ServerBuilder::bind("writer", any, any).await.unwrap().service(service).start().await.unwrap();
+        let address = format!("http://{}", server.address("grpc").unwrap());
+        let gateway = spawn(config(&[&["--writer-address", &address], flags].concat())).await.unwrap();
+        let url = format!("http://{}", gateway.address("http").unwrap());
+        Self { writer, url, client: client(), gateway, _writer: server }
+    }
+
+    /// Sends events with the key.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answered {
+        let request = self.client.post(format!("{}{path}", self.url)).header("x-mesher-key", KEY);
+        answered(request.header("content-type", content_type).body(body)).await
+    }
+
+    /// The gateway's metrics, line by line.
+    pub(crate) async fn metrics(&self) -> Vec<String> {
+        let url = format!("http://{}/metrics", self.gateway.address("admin").unwrap());
+        let metrics = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        metrics.lines().map(str::to_owned).collect()
+    }
+
+    /// Fails unless the metrics have these lines.
+    pub(crate) async fn expect_metrics(&self, lines: &[&str]) {
+        let metrics = self.metrics().await;
+        for line in lines {
+            assert!(metrics.iter().any(|found| found == line), "{line} is not in\n{}", metrics.join("\n"));
+        }
+    }
+}

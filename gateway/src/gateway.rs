@@ -1,20 +1,22 @@
 //! The way of a request: health or a route, room for it, trace and metrics around it, and an answer whatever
 //! happens.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::body::Body;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use mesher_common::{admin::Readiness, status, telemetry};
 use prost_reflect::DescriptorPool;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
 use crate::{
     body::Bodies,
     call::Context,
+    client::ProxyArgs,
     config::LimitArgs,
     deadline::Deadline,
     error::ApiError,
@@ -22,6 +24,7 @@ use crate::{
     ingest::Ingest,
     metrics::Metrics,
     routes::{Lookup, Routes},
+    stream::{self, Hold},
     transcode,
 };
 
@@ -34,11 +37,13 @@ pub(crate) struct Gateway {
     routes: Routes,
     pool: DescriptorPool,
     limits: LimitArgs,
-    room: Semaphore,
+    proxies: ProxyArgs,
+    room: Arc<Semaphore>,
     probe_room: Semaphore,
     bodies: Bodies,
     metrics: Metrics,
     readiness: Readiness,
+    stop: CancellationToken,
 }
 
 /// A bug.
@@ -47,36 +52,39 @@ pub(crate) struct Gateway {
 struct Panicked(String);
 
 impl Gateway {
-    /// A gateway for `routes`, whose error details `pool` describes.
+    /// A gateway for `routes`, whose error details `pool` describes. Streams end when `stop` is cancelled.
     pub(crate) fn new(
         routes: Routes,
         pool: DescriptorPool,
-        limits: LimitArgs,
+        (limits, proxies): (LimitArgs, ProxyArgs),
         metrics: Metrics,
         readiness: Readiness,
+        stop: CancellationToken,
     ) -> Arc<Self> {
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
             pool,
             limits,
-            room,
+            proxies,
+            room: Arc::new(room),
             probe_room: Semaphore::new(MAX_PROBES),
             bodies: Bodies::new(),
             metrics,
             readiness,
+            stop,
         })
     }
 
-    /// Answers a request.
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers a request that came from `peer`.
+    pub(crate) async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let request_id = headers::request_id(&parts.headers);
         let mut response = match parts.uri.path() {
             path @ ("/healthz" | "/readyz") => {
                 self.probe(&parts.method, path).await.unwrap_or_else(|error| error.into_response(&self.pool))
             }
-            _ => self.observe(&parts, body, &request_id).await,
+            _ => self.observe(&parts, body, &request_id, peer).await,
         };
         headers::finish(response.headers_mut(), request_id);
         response
@@ -96,12 +104,19 @@ impl Gateway {
     }
 
     /// Answers a request under a span and in the metrics.
-    async fn observe(&self, parts: &Parts, body: Incoming, request_id: &HeaderValue) -> Response<Body> {
+    async fn observe(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        request_id: &HeaderValue,
+        peer: SocketAddr,
+    ) -> Response<Body> {
         let lookup = self.routes.find(&parts.method, parts.uri.path());
-        let route = match &lookup {
-            Lookup::Found(route, _) => route.template.to_string(),
-            Lookup::OtherMethods(_) | Lookup::Nothing => "other".to_owned(),
+        let (route, streams) = match &lookup {
+            Lookup::Found(route, _) => (route.template.to_string(), route.rpc.is_server_streaming()),
+            Lookup::OtherMethods(_) | Lookup::Nothing => ("other".to_owned(), false),
         };
+        let client = self.proxies.client(peer.ip(), &parts.headers);
         let span = tracing::info_span!(
             "http.request",
             otel.name = format!("{} {route}", parts.method),
@@ -110,12 +125,14 @@ impl Gateway {
             http.request.method = %parts.method,
             http.route = route,
             http.response.status_code = field::Empty,
+            client.address = %client,
             request_id = request_id.to_str().unwrap_or_default(),
         );
         telemetry::continue_trace(&span, &parts.headers);
         let in_hand = self.metrics.begin(&parts.method, route);
         async {
-            let answer = caught(self.answer(lookup, parts, body, request_id)).await;
+            let context = |deadline| Context { headers: &parts.headers, request_id, client, deadline };
+            let answer = caught(self.answer(lookup, parts, body, context)).await;
             let response = answer.unwrap_or_else(|error| error.into_response(&self.pool));
             let code = response.status();
             Span::current().record("http.response.status_code", code.as_u16());
@@ -123,19 +140,28 @@ impl Gateway {
                 Span::current().record("otel.status_code", "ERROR");
             }
             tracing::debug!(status = code.as_u16(), "request ended");
-            in_hand.end(code);
+            let in_hand = in_hand.answered(code);
+            if streams && code.is_success() {
+                // It is in hand for as long as it streams.
+                return response.map(|body| {
+                    Body::from_stream(body.into_data_stream().map(move |part| {
+                        let _ = &in_hand;
+                        part
+                    }))
+                });
+            }
             response
         }
         .instrument(span)
         .await
     }
 
-    async fn answer(
+    async fn answer<'c>(
         &self,
         lookup: Lookup<'_, '_>,
         parts: &Parts,
         body: Incoming,
-        request_id: &HeaderValue,
+        context: impl FnOnce(Deadline) -> Context<'c>,
     ) -> Result<Response<Body>, ApiError> {
         let (route, segments) = match lookup {
             Lookup::Found(route, segments) => (route, segments),
@@ -145,9 +171,8 @@ impl Gateway {
                 return Err(ApiError::method_not_allowed(&methods.join(", ")));
             }
         };
-        let _room = self
-            .room
-            .try_acquire()
+        let room = Arc::clone(&self.room)
+            .try_acquire_owned()
             .map_err(|_| status::shed("the gateway has too many requests in hand: try again"))?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         if headers::is_encoded(&parts.headers) {
@@ -155,11 +180,17 @@ impl Gateway {
         }
         let limit = route.ingest.map_or(self.limits.max_body as usize, Ingest::max_body);
         let body = self.bodies.read(&parts.headers, body, limit, &deadline).await?;
-        let context = Context { headers: &parts.headers, request_id, deadline };
-        match route.ingest {
-            Some(ingest) => ingest.serve(route, body.bytes.clone(), context, &self.pool).await,
-            None => transcode::serve(route, &segments, parts, &body.bytes, context).await,
+        let context = context(deadline);
+        if let Some(ingest) = route.ingest {
+            return ingest.serve(route, body.bytes.clone(), context, &self.pool).await;
         }
+        let message = transcode::request(route, &segments, parts, &body.bytes)?;
+        if !route.rpc.is_server_streaming() {
+            return Ok(transcode::serve(route, message, context).await?);
+        }
+        drop(body);
+        let hold = Hold { room, stop: self.stop.clone(), pool: self.pool.clone() };
+        Ok(stream::serve(route, message, context, hold).await?)
     }
 }
 

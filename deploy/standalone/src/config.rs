@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use mesher_common::config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience};
-use mesher_gateway::LimitArgs;
+use mesher_gateway::{LimitArgs, ProxyArgs};
 use mesher_user::config::UserArgs;
 use mesher_writer::config::WriterArgs;
 
@@ -104,6 +104,9 @@ pub struct Config {
     /// How much the gateway takes on.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Whom the gateway believes to say whom a request is from.
+    #[command(flatten)]
+    pub proxies: ProxyArgs,
     /// Who may register, and how.
     #[command(flatten)]
     pub users: UserArgs,

@@ -10,4 +10,5 @@ mod forwarding;
 mod ingest;
 mod rules;
 mod server;
+mod streaming;
 mod support;

@@ -10,5 +10,6 @@ mod forwarding;
 mod ingest;
 mod rules;
 mod server;
+mod specification;
 mod streaming;
 mod support;

@@ -1,8 +1,10 @@
 //! Calling RPCs with messages as bytes: what they mean is the business of whoever has the descriptors.
 
-use std::error::Error as _;
+mod codec;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use std::{error::Error as _, net::IpAddr};
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use mesher_common::{
     access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
@@ -10,15 +12,14 @@ use mesher_common::{
     status, telemetry,
 };
 use tonic::{
-    Code, Request, Status, TimeoutExpired,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::MetadataMap,
+    Code, Request, Response, Status, Streaming, TimeoutExpired, client::Grpc, metadata::MetadataMap,
+    transport::Channel,
 };
 use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field};
 
-use crate::{deadline::Deadline, route::Route, upstream::Upstream};
+use self::codec::BytesCodec;
+use crate::{client::FORWARDED_FOR, deadline::Deadline, route::Route, upstream::Upstream};
 
 /// The header with the request's id, here and behind.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -32,6 +33,28 @@ const MAX_CREDENTIALS: usize = 4096;
 /// The largest message that is taken from a service.
 const MAX_ANSWER: usize = 16 << 20;
 
+/// The largest message of a stream: of these, several can be in memory for one request.
+const MAX_STREAMED: usize = 4 << 20;
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    /// The request's headers.
+    pub(crate) headers: &'a HeaderMap,
+    /// The request's id.
+    pub(crate) request_id: &'a HeaderValue,
+    /// Who sent it.
+    pub(crate) client: IpAddr,
+}
+
+impl<'a> Origin<'a> {
+    /// What a call takes over that must be answered by `deadline`.
+    pub(crate) fn context(self, deadline: Deadline) -> Context<'a> {
+        let Self { headers, request_id, client } = self;
+        Context { headers, request_id, client, deadline }
+    }
+}
+
 /// What a call takes over from the HTTP request that it is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
@@ -39,13 +62,99 @@ pub(crate) struct Context<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The request's id.
     pub(crate) request_id: &'a HeaderValue,
+    /// Who sent it.
+    pub(crate) client: IpAddr,
     /// By when the request must be answered.
     pub(crate) deadline: Deadline,
 }
 
 /// Calls the route's RPC with one message, for one message.
 pub(crate) async fn unary(route: &Route, message: Bytes, context: Context<'_>) -> Result<Bytes, Status> {
-    let span = tracing::info_span!(
+    answer(route, message, context).await.map(Response::into_inner)
+}
+
+/// As [`unary`], with the metadata of the answer.
+pub(crate) async fn answer(
+    route: &Route,
+    message: Bytes,
+    context: Context<'_>,
+) -> Result<Response<Bytes>, Status> {
+    let called = async {
+        let request = request(message, context)?;
+        client(route, MAX_ANSWER).await?.unary(request, route.rpc_path.clone(), BytesCodec).await
+    };
+    let span = span(route);
+    async {
+        let answer = context.deadline.bound(called).await;
+        let answer = answer
+            .and_then(|answer| answer.map_err(|status| explain(status, &route.upstream, &context.deadline)));
+        ended(&Span::current(), answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        answer
+    }
+    .instrument(span)
+    .await
+}
+
+/// Calls the route's RPC with one message, for a stream of them. An error that comes before the first message is the
+/// call's.
+pub(crate) async fn stream(
+    route: &Route,
+    message: Bytes,
+    context: Context<'_>,
+) -> Result<Response<Messages>, Status> {
+    let called = async {
+        let request = request(message, context)?;
+        let mut client = client(route, MAX_STREAMED).await?;
+        let mut answer = client.server_streaming(request, route.rpc_path.clone(), BytesCodec).await?;
+        let first = answer.get_mut().message().await?;
+        Ok((answer, first))
+    };
+    let span = span(route);
+    let called = context.deadline.bound(called).instrument(span.clone()).await;
+    match called
+        .and_then(|answer| answer.map_err(|status| explain(status, &route.upstream, &context.deadline)))
+    {
+        Ok((answer, first)) => Ok(answer.map(|rest| {
+            let (upstream, deadline) = (route.upstream.clone(), context.deadline);
+            Messages { first, rest, upstream, deadline, span }
+        })),
+        Err(status) => {
+            ended(&span, status.code());
+            Err(status)
+        }
+    }
+}
+
+/// The messages of a stream; the call ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    first: Option<Bytes>,
+    rest: Streaming<Bytes>,
+    upstream: Upstream,
+    deadline: Deadline,
+    span: Span,
+}
+
+impl Messages {
+    /// The next message, as soon as it is there; none when all have come.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        let next = self.deadline.bound(self.rest.message()).await;
+        let next =
+            next.and_then(|next| next.map_err(|status| explain(status, &self.upstream, &self.deadline)));
+        match &next {
+            Ok(Some(_)) => {}
+            Ok(None) => ended(&self.span, Code::Ok),
+            Err(status) => ended(&self.span, status.code()),
+        }
+        next
+    }
+}
+
+fn span(route: &Route) -> Span {
+    tracing::info_span!(
         "call",
         otel.name = route.rpc_path.path().trim_start_matches('/'),
         otel.kind = "client",
@@ -53,30 +162,27 @@ pub(crate) async fn unary(route: &Route, message: Bytes, context: Context<'_>) -
         rpc.system = "grpc",
         rpc.method = route.rpc_path.path(),
         rpc.grpc.status_code = field::Empty,
-    );
-    async {
-        let called = context.deadline.bound(call(route, message, context)).await;
-        let answer = called
-            .and_then(|answer| answer.map_err(|status| explain(status, &route.upstream, &context.deadline)));
-        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        Span::current().record("rpc.grpc.status_code", code as i32);
-        if code != Code::Ok {
-            Span::current().record("otel.status_code", "ERROR");
-        }
-        answer
-    }
-    .instrument(span)
-    .await
+    )
 }
 
-async fn call(route: &Route, message: Bytes, context: Context<'_>) -> Result<Bytes, Status> {
+fn ended(span: &Span, code: Code) {
+    span.record("rpc.grpc.status_code", code as i32);
+    if code != Code::Ok {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+fn request(message: Bytes, context: Context<'_>) -> Result<Request<Bytes>, Status> {
     let mut request = Request::new(message);
     *request.metadata_mut() = metadata(context)?;
     request.set_timeout(context.deadline.remaining());
-    let mut client = Grpc::new(route.upstream.channel()).max_decoding_message_size(MAX_ANSWER);
+    Ok(request)
+}
+
+async fn client(route: &Route, largest: usize) -> Result<Grpc<Channel>, Status> {
+    let mut client = Grpc::new(route.upstream.channel()).max_decoding_message_size(largest);
     client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-    let answer = client.unary(request, route.rpc_path.clone(), BytesCodec).await?;
-    Ok(answer.into_inner())
+    Ok(client)
 }
 
 fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
@@ -90,6 +196,9 @@ fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
         return Err(status::credentials_missing("the credentials are too long to be any"));
     }
     headers.insert(REQUEST_ID, context.request_id.clone());
+    if let Ok(client) = HeaderValue::from_str(&context.client.to_string()) {
+        headers.insert(FORWARDED_FOR, client);
+    }
     telemetry::propagate_trace(&mut headers);
     if !headers.contains_key("traceparent") {
         // This process records no traces; the caller and the service may.
@@ -143,42 +252,4 @@ fn timed_out(status: &Status) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// Messages as the bytes that they are.
-#[derive(Clone, Copy, Debug)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

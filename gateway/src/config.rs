@@ -6,6 +6,8 @@ use clap::{Args, Parser};
 use http::Uri;
 use mesher_common::config::{ProcessArgs, ProcessConfig, duration};
 
+use crate::client::ProxyArgs;
+
 /// Mesher's gateway: HTTP and JSON in front of its gRPC services.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mesher-gateway", version)]
@@ -34,6 +36,9 @@ pub struct Config {
     /// How much is taken on.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Who is believed to say whom a request is from.
+    #[command(flatten)]
+    pub proxies: ProxyArgs,
     /// How the process logs, traces and stops.
     #[command(flatten)]
     pub process: ProcessArgs,

@@ -8,7 +8,7 @@
 //! ```
 
 use axum::body::Body;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use mesher_common::{rpc, status};
 use mesher_proto::mesher::error::v1::ErrorReason;
 use prost::Message as _;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{RpcStatusExt as _, Status as RpcStatus};
 
-use crate::json;
+use crate::{headers, json};
 
 /// The status that nginx made common for a request whose client went away.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -27,7 +27,8 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(crate) struct ApiError {
     status: RpcStatus,
     http: StatusCode,
-    allow: Option<HeaderValue>,
+    /// What stands in the headers beside what the status gives.
+    headers: Box<HeaderMap>,
 }
 
 impl ApiError {
@@ -44,9 +45,12 @@ impl ApiError {
     /// What is served at the path takes only the methods in `allowed`.
     pub(crate) fn method_not_allowed(allowed: &str) -> Self {
         let message = format!("this path takes only {allowed}");
-        let error =
+        let mut error =
             Self::new(StatusCode::METHOD_NOT_ALLOWED, &status::route_not_found(Code::Unimplemented, message));
-        Self { allow: HeaderValue::from_str(allowed).ok(), ..error }
+        if let Ok(allowed) = HeaderValue::from_str(allowed) {
+            error.headers.insert(header::ALLOW, allowed);
+        }
+        error
     }
 
     /// The body is of a kind that the path does not take.
@@ -64,12 +68,10 @@ impl ApiError {
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.http;
         let headers = response.headers_mut();
+        headers.extend(*self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.http == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="mesher""#));
-        }
-        if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, allow);
         }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -101,7 +103,7 @@ impl ApiError {
 
     /// The methods that would have been allowed.
     pub(crate) fn allow(&self) -> Option<&HeaderValue> {
-        self.allow.as_ref()
+        self.headers.get(header::ALLOW)
     }
 
     /// After how many whole seconds to try again, and not earlier than asked.
@@ -141,7 +143,7 @@ impl From<RpcStatus> for ApiError {
         } else {
             http_status(Code::from_i32(status.code))
         };
-        Self { status, http, allow: None }
+        Self { status, http, headers: Box::default() }
     }
 }
 
@@ -149,7 +151,10 @@ impl From<&Status> for ApiError {
     fn from(status: &Status) -> Self {
         // Details that are no google.rpc.Status say nothing that could be shown.
         let details = RpcStatus::decode(status.details()).map(|status| status.details).unwrap_or_default();
-        RpcStatus { code: status.code().into(), message: status.message().to_owned(), details }.into()
+        let status_of_rpc =
+            RpcStatus { code: status.code().into(), message: status.message().to_owned(), details };
+        let headers = Box::new(headers::of_metadata(status.metadata().clone()));
+        Self { headers, ..Self::from(status_of_rpc) }
     }
 }
 

@@ -3,21 +3,23 @@
 
 mod events;
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::body::Body;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use mesher_common::{admin::Readiness, status, telemetry};
 use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
 use crate::{
     body::Bodies,
-    call::Context,
+    call::Origin,
+    client::ProxyArgs,
     config::LimitArgs,
     deadline::Deadline,
     encoding::Encoded,
@@ -27,6 +29,7 @@ use crate::{
     metrics::Metrics,
     routes::{Lookup, Routes},
     sentry::{Endpoint, Sentry},
+    stream::{self, Hold},
     transcode,
 };
 
@@ -39,7 +42,8 @@ pub(crate) struct Gateway {
     routes: Routes,
     pool: DescriptorPool,
     limits: LimitArgs,
-    room: Semaphore,
+    proxies: ProxyArgs,
+    room: Arc<Semaphore>,
     probe_room: Semaphore,
     bodies: Bodies,
     metrics: Metrics,
@@ -47,6 +51,7 @@ pub(crate) struct Gateway {
     /// Unless the API has no RPC that takes events.
     sentry: Option<Sentry>,
     readiness: Readiness,
+    stop: CancellationToken,
 }
 
 /// What a request is for.
@@ -61,13 +66,14 @@ enum Target<'g, 'p> {
 struct Panicked(String);
 
 impl Gateway {
-    /// A gateway for `routes`, whose error details `pool` describes.
+    /// A gateway for `routes`, whose error details `pool` describes. Streams end when `stop` is cancelled.
     pub(crate) fn new(
         routes: Routes,
         pool: DescriptorPool,
-        limits: LimitArgs,
+        (limits, proxies): (LimitArgs, ProxyArgs),
         registry: &mut Registry,
         readiness: Readiness,
+        stop: CancellationToken,
     ) -> Arc<Self> {
         let writer = routes.iter().find(|route| route.ingest == Some(Ingest::StoreBatch)).cloned();
         let sentry = writer.map(|writer| Sentry::new(writer, limits.max_envelope as usize, registry));
@@ -76,18 +82,20 @@ impl Gateway {
             routes,
             pool,
             limits,
-            room,
+            proxies,
+            room: Arc::new(room),
             probe_room: Semaphore::new(MAX_PROBES),
             bodies: Bodies::new(),
             metrics: Metrics::new(registry),
             events: EventMetrics::new(registry),
             sentry,
             readiness,
+            stop,
         })
     }
 
-    /// Answers a request.
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers a request that came from `peer`.
+    pub(crate) async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         headers::note_public_url(&mut parts);
         let request_id = headers::request_id(&parts.headers);
@@ -95,7 +103,7 @@ impl Gateway {
             path @ ("/healthz" | "/readyz") => {
                 self.probe(&parts.method, path).await.unwrap_or_else(|error| error.into_response(&self.pool))
             }
-            _ => self.observe(&parts, body, &request_id).await,
+            _ => self.observe(&parts, body, &request_id, peer).await,
         };
         headers::finish(response.headers_mut(), request_id);
         response
@@ -115,13 +123,22 @@ impl Gateway {
     }
 
     /// Answers a request under a span and in the metrics.
-    async fn observe(&self, parts: &Parts, body: Incoming, request_id: &HeaderValue) -> Response<Body> {
+    async fn observe(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        request_id: &HeaderValue,
+        peer: SocketAddr,
+    ) -> Response<Body> {
         let target = self.target(parts);
-        let route = match &target {
-            Target::Sentry(_, endpoint) => endpoint.template().to_owned(),
-            Target::Api(Lookup::Found(route, _)) => route.template.to_string(),
-            Target::Api(Lookup::OtherMethods(_) | Lookup::Nothing) => "other".to_owned(),
+        let (route, streams) = match &target {
+            Target::Sentry(_, endpoint) => (endpoint.template().to_owned(), false),
+            Target::Api(Lookup::Found(route, _)) => {
+                (route.template.to_string(), route.rpc.is_server_streaming())
+            }
+            Target::Api(Lookup::OtherMethods(_) | Lookup::Nothing) => ("other".to_owned(), false),
         };
+        let client = self.proxies.client(peer.ip(), &parts.headers);
         let span = tracing::info_span!(
             "http.request",
             otel.name = format!("{} {route}", parts.method),
@@ -130,16 +147,16 @@ impl Gateway {
             http.request.method = %parts.method,
             http.route = route,
             http.response.status_code = field::Empty,
+            client.address = %client,
             request_id = request_id.to_str().unwrap_or_default(),
         );
         telemetry::continue_trace(&span, &parts.headers);
         let in_hand = self.metrics.begin(&parts.method, route);
         async {
+            let origin = Origin { headers: &parts.headers, request_id, client };
             let response = match target {
-                Target::Sentry(sentry, endpoint) => {
-                    self.sentry(sentry, endpoint, parts, body, request_id).await
-                }
-                Target::Api(lookup) => self.api(lookup, parts, body, request_id).await,
+                Target::Sentry(sentry, endpoint) => self.sentry(sentry, endpoint, parts, body, origin).await,
+                Target::Api(lookup) => self.api(lookup, parts, body, origin).await,
             };
             let code = response.status();
             Span::current().record("http.response.status_code", code.as_u16());
@@ -147,7 +164,16 @@ impl Gateway {
                 Span::current().record("otel.status_code", "ERROR");
             }
             tracing::debug!(status = code.as_u16(), "request ended");
-            in_hand.end(code);
+            let in_hand = in_hand.answered(code);
+            if streams && code.is_success() {
+                // It is in hand for as long as it streams.
+                return response.map(|body| {
+                    Body::from_stream(body.into_data_stream().map(move |part| {
+                        let _ = &in_hand;
+                        part
+                    }))
+                });
+            }
             response
         }
         .instrument(span)
@@ -168,13 +194,13 @@ impl Gateway {
         lookup: Lookup<'_, '_>,
         parts: &Parts,
         body: Incoming,
-        request_id: &HeaderValue,
+        origin: Origin<'_>,
     ) -> Response<Body> {
         let takes_events = self.takes_events(&lookup, parts);
         let answer = if takes_events && parts.method == Method::OPTIONS {
             Ok(cors::preflight())
         } else {
-            caught(self.answer(lookup, parts, body, request_id)).await
+            caught(self.answer(lookup, parts, body, origin)).await
         };
         let mut response = answer.unwrap_or_else(|error| error.into_response(&self.pool));
         if takes_events {
@@ -188,7 +214,7 @@ impl Gateway {
         lookup: Lookup<'_, '_>,
         parts: &Parts,
         body: Incoming,
-        request_id: &HeaderValue,
+        origin: Origin<'_>,
     ) -> Result<Response<Body>, ApiError> {
         let (route, segments) = match lookup {
             Lookup::Found(route, segments) => (route, segments),
@@ -199,23 +225,29 @@ impl Gateway {
             }
         };
         if let Some(ingest) = route.ingest {
-            let served = self.ingest(ingest, route, parts, body, request_id).await;
+            let served = self.ingest(ingest, route, parts, body, origin).await;
             return self.counted(&route.template.to_string(), served).map_err(|refused| refused.error);
         }
-        let _room = self.room()?;
+        let room = self.room()?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         if Encoded::of(&parts.headers) != Encoded::Plain {
             return Err(ApiError::unsupported_media_type("the body must come without a content-encoding"));
         }
         let body = self.bodies.read(&parts.headers, body, self.limits.max_body as usize, &deadline).await?;
-        let context = Context { headers: &parts.headers, request_id, deadline };
-        transcode::serve(route, &segments, parts, &body.bytes, context).await
+        let context = origin.context(deadline);
+        let message = transcode::request(route, &segments, parts, &body.bytes)?;
+        if !route.rpc.is_server_streaming() {
+            return Ok(transcode::serve(route, message, context).await?);
+        }
+        drop(body);
+        let hold = Hold { room, stop: self.stop.clone(), pool: self.pool.clone() };
+        Ok(stream::serve(route, message, context, hold).await?)
     }
 
     /// Room for one more request.
-    fn room(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        self.room
-            .try_acquire()
+    fn room(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.room)
+            .try_acquire_owned()
             .map_err(|_| status::shed("the gateway has too many requests in hand: try again").into())
     }
 }

@@ -1,11 +1,38 @@
 //! What the gateway reads in request headers and adds to answers.
 
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use mesher_common::public_url::PUBLIC_URL_HEADER;
+use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 /// The longest request id that is taken over.
 const MAX_REQUEST_ID: usize = 128;
+
+/// What metadata is called over HTTP, where it is no header of HTTP: as grpc-gateway has it.
+const METADATA_PREFIX: &str = "grpc-metadata-";
+
+/// The metadata of services that are headers of HTTP, and mean there what they mean here.
+const PLAIN: [HeaderName; 6] = [
+    header::CONTENT_LANGUAGE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::LINK,
+    header::LOCATION,
+    header::RETRY_AFTER,
+];
+
+/// What belongs to the connection to the service, or is answered by the gateway itself.
+const OWN: [&str; 9] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "server",
+    "trailer",
+    "transfer-encoding",
+    "user-agent",
+    crate::call::REQUEST_ID,
+];
 
 /// The media type of the body, without its parameters; empty where the request says none.
 pub(crate) fn media_type(headers: &HeaderMap) -> &str {
@@ -40,6 +67,35 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     headers.get(crate::call::REQUEST_ID).filter(printable).cloned().unwrap_or_else(|| {
         // A UUID has no character that a header could not hold.
         HeaderValue::from_str(&Uuid::now_v7().to_string()).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// The headers of an answer that the metadata of a service's answer is.
+pub(crate) fn of_metadata(metadata: MetadataMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &metadata.into_headers() {
+        if PLAIN.contains(name) {
+            headers.append(name, value.clone());
+        } else if !name.as_str().starts_with("grpc-")
+            && !OWN.contains(&name.as_str())
+            && let Ok(name) = HeaderName::try_from(format!("{METADATA_PREFIX}{name}"))
+        {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// Whether the client takes `media_type`, and names it rather than all types.
+pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or_default());
+    values.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let refused = |parameter: &str| {
+            let weight = parameter.strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+            weight.is_some_and(|weight| weight <= 0.0)
+        };
+        parts.next().is_some_and(|named| named.eq_ignore_ascii_case(media_type)) && !parts.any(refused)
     })
 }
 

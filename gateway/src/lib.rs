@@ -6,12 +6,14 @@
 //! 1. `server`: connections, HTTP/1.1 and HTTP/2;
 //! 2. `gateway`: health or a route, room for the request, its trace, its metrics, its deadline, its body;
 //! 3. `transcode`: the request message from path, query and body (`request`, `template`, `field`, `json`), the call
-//!    (`call`), and the answer's JSON; or, for events, `ingest` and `sentry`, which pass them on as the bytes they are.
+//!    (`call`), and the answer's JSON, or for a stream (`stream`) one message's after the other; or, for events, `ingest`
+//!    and `sentry`, which pass them on as the bytes they are.
 //!
 //! Whatever goes wrong on the way is an `error`, which has the same form for all.
 
 mod body;
 mod call;
+mod client;
 mod config;
 mod deadline;
 mod encoding;
@@ -28,6 +30,7 @@ mod routes;
 mod rule;
 mod sentry;
 mod server;
+mod stream;
 mod strict;
 mod template;
 mod transcode;
@@ -48,6 +51,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::{
+    client::{ClientHeader, Network, NetworkError, ProxyArgs},
     config::{Config, LimitArgs},
     upstream::{Upstream, Upstreams},
 };
@@ -87,7 +91,8 @@ pub async fn spawn_api(
     let readiness = Readiness::new(checks(&routes), shutdown.clone());
     let mut registry = Registry::default();
     let max_connections = usize::try_from(config.limits.max_connections)?;
-    let gateway = Gateway::new(routes, pool, config.limits, &mut registry, readiness.clone());
+    let args = (config.limits, config.proxies);
+    let gateway = Gateway::new(routes, pool, args, &mut registry, readiness.clone(), shutdown.clone());
 
     let mut servers = JoinSet::new();
     servers.spawn(server::serve(listener, gateway, max_connections, shutdown.clone()));

@@ -73,9 +73,11 @@ pub(crate) struct InHand {
 }
 
 impl InHand {
-    /// It is answered.
-    pub(crate) fn end(mut self, status: StatusCode) {
+    /// It is answered, and in hand until what this gives is dropped.
+    #[must_use]
+    pub(crate) fn answered(mut self, status: StatusCode) -> Self {
         self.status = status.as_u16();
+        self
     }
 }
 

@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, bail, ensure};
 use http::uri::PathAndQuery;
-use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
 use crate::{
-    field::{FieldPath, Form, is_well_known},
+    field::{FieldPath, Form, field_named, is_well_known},
     ingest::Ingest,
     rule::Rule,
     template::{Template, Variable},
@@ -59,7 +59,6 @@ impl Route {
     /// The route that `rule` makes of `rpc`, which `upstream` serves.
     pub(crate) fn new(rpc: &MethodDescriptor, rule: &Rule, upstream: Upstream) -> anyhow::Result<Self> {
         ensure!(!rpc.is_client_streaming(), "a stream of requests cannot come over HTTP");
-        ensure!(!rpc.is_server_streaming(), "a stream of responses cannot be given over HTTP yet");
         let template = Template::parse(&rule.path)?;
         let input = rpc.input();
         let bindings =
@@ -76,6 +75,15 @@ impl Route {
                 top_level(&rpc.output(), name).with_context(|| format!("the response_body is {name:?}"))?,
             ),
         };
+        if rpc.is_server_streaming() {
+            let streamed = response_body.as_ref().map_or(Kind::Message(rpc.output()), FieldDescriptor::kind);
+            let has_error =
+                streamed.as_message().is_some_and(|message| field_named(message, "error").is_some());
+            ensure!(
+                !has_error,
+                "a streamed message must not have a field `error`: that is how a stream fails"
+            );
+        }
         let bindings: Vec<Binding> = bindings;
         if let Body::Field(body) = &body
             && let Some(binding) = bindings.iter().find(|binding| binding.field.is_within(body))

@@ -1,7 +1,7 @@
 //! The HTTP server: versions 1.1 and 2 in plain text on one port, a bounded number of connections, and an end in
 //! order.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -46,8 +46,8 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = accept => match accepted {
-                (place, Ok((stream, _))) => {
-                    let served = connection(stream, Arc::clone(&gateway), stop.clone());
+                (place, Ok((stream, peer))) => {
+                    let served = connection(stream, peer, Arc::clone(&gateway), stop.clone());
                     connections.spawn(async move {
                         served.await;
                         drop(place);
@@ -65,14 +65,14 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, gateway: Arc<Gateway>, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: SocketAddr, gateway: Arc<Gateway>, stop: CancellationToken) {
     // Answers are written whole: to wait for more would only delay them.
     let _ = stream.set_nodelay(true);
     let spoken = Notify::new();
     let service = service_fn(|request: http::Request<Incoming>| {
         spoken.notify_one();
         let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(gateway.handle(request).await) }
+        async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADERS);

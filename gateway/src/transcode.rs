@@ -11,27 +11,37 @@ use tonic::Status;
 use crate::{
     call::{self, Context},
     error::ApiError,
-    headers::media_type,
+    headers::{self, media_type},
     json, request,
     route::Route,
 };
 
-/// Answers a request for `route`.
-pub(crate) async fn serve(
+/// The request message of the route's RPC, encoded.
+pub(crate) fn request(
     route: &Route,
     segments: &[&str],
     parts: &Parts,
     body: &Bytes,
-    context: Context<'_>,
-) -> Result<Response<Body>, ApiError> {
+) -> Result<Bytes, ApiError> {
     if !body.is_empty() && !media_type(&parts.headers).eq_ignore_ascii_case("application/json") {
         return Err(ApiError::unsupported_media_type(
             "the body must be JSON, and the content-type header say so: application/json",
         ));
     }
     let message = request::build(route, segments, parts.uri.query(), body)?;
-    let answer = call::unary(route, message.encode_to_vec().into(), context).await?;
-    Ok(respond(route, answer)?)
+    Ok(message.encode_to_vec().into())
+}
+
+/// Answers a request for `route` with what its RPC gives for `message`.
+pub(crate) async fn serve(
+    route: &Route,
+    message: Bytes,
+    context: Context<'_>,
+) -> Result<Response<Body>, Status> {
+    let (metadata, answer, _) = call::answer(route, message, context).await?.into_parts();
+    let mut response = respond(route, answer)?;
+    response.headers_mut().extend(headers::of_metadata(metadata));
+    Ok(response)
 }
 
 /// The answer that an RPC's response message is.

@@ -7,7 +7,7 @@ use mesher_common::{
     config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience},
     public_url::PublicUrl,
 };
-use mesher_gateway::LimitArgs;
+use mesher_gateway::{LimitArgs, ProxyArgs};
 use mesher_user::config::UserArgs;
 use mesher_writer::config::WriterArgs;
 
@@ -111,6 +111,9 @@ pub struct Config {
     /// How much the gateway takes on.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Whom the gateway believes to say whom a request is from.
+    #[command(flatten)]
+    pub proxies: ProxyArgs,
     /// Who may register, and how.
     #[command(flatten)]
     pub users: UserArgs,

@@ -123,6 +123,7 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
         writer_address,
         issue_address,
         limits: config.limits.clone(),
+        proxies: config.proxies.clone(),
         process: process.clone(),
     })
     .await?;

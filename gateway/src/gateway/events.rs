@@ -2,13 +2,13 @@
 //! come from pages of any origin.
 
 use axum::body::Body;
-use http::{HeaderValue, Method, Response, request::Parts};
+use http::{Method, Response, request::Parts};
 use hyper::body::Incoming;
 
 use super::{Gateway, caught};
 use crate::{
     body::Held,
-    call::Context,
+    call::Origin,
     deadline::Deadline,
     encoding::Encoded,
     error::ApiError,
@@ -38,7 +38,7 @@ impl Gateway {
         route: &Route,
         parts: &Parts,
         body: Incoming,
-        request_id: &HeaderValue,
+        origin: Origin<'_>,
     ) -> Result<Served, Refused> {
         let _room = self.room()?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
@@ -47,7 +47,7 @@ impl Gateway {
             return Err(ApiError::unsupported_media_type(message).into());
         }
         let body = self.decoded(parts, body, ingest.max_body(), &deadline).await?;
-        let context = Context { headers: &parts.headers, request_id, deadline };
+        let context = origin.context(deadline);
         ingest.serve(route, parts, body.bytes.clone(), context, &self.pool).await
     }
 
@@ -58,13 +58,13 @@ impl Gateway {
         endpoint: Endpoint<'_>,
         parts: &Parts,
         body: Incoming,
-        request_id: &HeaderValue,
+        origin: Origin<'_>,
     ) -> Response<Body> {
         let answer = async {
             match parts.method {
                 Method::OPTIONS => Ok(cors::preflight()),
                 Method::POST => {
-                    let served = self.sentry_post(sentry, &endpoint, parts, body, request_id).await;
+                    let served = self.sentry_post(sentry, &endpoint, parts, body, origin).await;
                     self.counted(endpoint.template(), served).map_err(|refused| refused.error)
                 }
                 _ => Err(ApiError::method_not_allowed("OPTIONS, POST")),
@@ -81,12 +81,12 @@ impl Gateway {
         endpoint: &Endpoint<'_>,
         parts: &Parts,
         body: Incoming,
-        request_id: &HeaderValue,
+        origin: Origin<'_>,
     ) -> Result<Served, Refused> {
         let _room = self.room()?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         let body = self.decoded(parts, body, sentry.max_body(endpoint), &deadline).await?;
-        let context = Context { headers: &parts.headers, request_id, deadline };
+        let context = origin.context(deadline);
         sentry.serve(endpoint, parts, body.bytes.clone(), context).await
     }
 

@@ -1,6 +1,9 @@
 //! What goes through to the services, and what comes back beside the answer.
 
-use crate::support::{answered, echo};
+use http_body_util::Full;
+use tonic::{Status, metadata::MetadataValue};
+
+use crate::support::{Answer, answered, echo, grpc, start};
 
 const API: &str = r#"
     service Echo {
@@ -80,4 +83,64 @@ async fn every_answer_has_an_id_and_may_not_be_kept_or_guessed_at() {
     let long = "x".repeat(5000);
     let request = gateway.client.get(gateway.url("/get")).header("authorization", long);
     answered(request).await.expect(401, "CREDENTIALS_MISSING");
+}
+
+#[tokio::test]
+async fn the_clients_address_goes_through_as_far_as_it_is_known() {
+    for (flags, expected) in [
+        (&[][..], "127.0.0.1"),
+        (&["--trusted-proxies", "10.0.0.0/8,127.0.0.1"], "192.0.2.1"),
+        (&["--trusted-proxies", "127.0.0.1", "--client-address-header", "forwarded"], "2001:db8::1"),
+    ] {
+        let gateway = start(API, |_| Answer::Echo, flags).await;
+        let request = gateway
+            .client
+            .get(gateway.url("/get"))
+            .header("x-forwarded-for", "203.0.113.9, 192.0.2.1, 10.0.0.7")
+            .header("forwarded", "for=203.0.113.9, for=\"[2001:db8::1]:80\";proto=https");
+        answered(request).await.ok();
+        let sent = gateway.backend.last();
+        assert_eq!(sent.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), [expected]);
+        assert!(!sent.contains_key("forwarded"));
+    }
+}
+
+#[tokio::test]
+async fn metadata_of_the_answer_comes_back_as_headers() {
+    let behaviour = |name: &str| {
+        if name == "Get" {
+            return Answer::Made(|body| {
+                let mut answer = grpc(Full::new(body), &trailing(Status::ok("")));
+                answer.headers_mut().insert("etag", "\"1\"".parse().unwrap());
+                answer.headers_mut().insert("x-cost", "7".parse().unwrap());
+                answer
+            });
+        }
+        Answer::Error(Box::new(trailing(Status::failed_precondition("no"))))
+    };
+    let api = API.replace(
+        "service Echo {",
+        "service Echo { rpc No(Message) returns (Message) { option (google.api.http).get = \"/no\"; }",
+    );
+    let gateway = start(&api, behaviour, &[]).await;
+    let answer = gateway.get("/get").await;
+    for (name, value) in
+        [("etag", "\"1\""), ("grpc-metadata-x-cost", "7"), ("location", "/a"), ("grpc-metadata-a-bin", "AAE")]
+    {
+        assert_eq!(answer.headers[name], value);
+    }
+    let own = ["content-type", "content-length", "date", "x-request-id"];
+    assert!(own.iter().all(|name| !answer.headers.contains_key(format!("grpc-metadata-{name}"))));
+    assert!(answer.headers.keys().all(|name| !name.as_str().contains("status")), "{:?}", answer.headers);
+    answer.ok();
+    let answer = gateway.get("/no").await;
+    assert_eq!((answer.status, &answer.headers["location"]), (400, &"/a".parse().unwrap()));
+}
+
+/// `status` with trailing metadata.
+fn trailing(mut status: Status) -> Status {
+    let metadata = status.metadata_mut();
+    metadata.insert("location", "/a".parse().unwrap());
+    metadata.insert_bin("a-bin", MetadataValue::from_bytes(&[0, 1]));
+    status
 }

@@ -13,5 +13,7 @@ mod ingest;
 mod rules;
 mod sentry;
 mod server;
+mod specification;
+mod streaming;
 mod support;
 mod writer;

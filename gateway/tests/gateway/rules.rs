@@ -15,7 +15,8 @@ async fn refusal(rpc: &str, rule: &str) -> String {
         message Message {{
           string name = 1; Message child = 2; repeated string names = 3; map<string, string> labels = 4;
           google.protobuf.Struct free = 5;
-        }}"#
+        }}
+        message Failing {{ string error = 1; }}"#
     );
     let upstreams =
         Upstreams::from_iter([("test.v1", Upstream::new("test", "http://127.0.0.1:1".parse().unwrap()))]);
@@ -51,7 +52,7 @@ async fn a_rule_that_cannot_be_served_is_an_error_at_the_start() {
         (UNARY, r#"body: "*""#, "no path"),
         (UNARY, r#"custom { kind: "G T" path: "/a" }"#, "no HTTP method"),
         ("stream Message) returns (Message", r#"post: "/a" body: "*""#, "stream of requests"),
-        ("Message) returns (stream Message", r#"get: "/a""#, "stream of responses"),
+        ("Message) returns (stream Failing", r#"get: "/a""#, "a field `error`"),
     ] {
         let said = refusal(rpc, rule).await;
         assert!(said.contains("test.v1.Rules.A") && said.contains(why), "{rule}: {said}");

@@ -1,11 +1,9 @@
 //! An API from the text of a `.proto` file, a gRPC server that answers for it, and a gateway in front.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Body, extract::State, response::Response};
+use bytes::Bytes;
 use clap::Parser as _;
 use http::{HeaderMap, Request, Uri};
 use http_body_util::{BodyExt as _, Full};
@@ -67,6 +65,8 @@ pub(crate) enum Answer {
     Gated(&'static Gate),
     /// One that is not gRPC.
     Garbage,
+    /// What this makes of the request's body.
+    Made(fn(Bytes) -> Response),
 }
 
 /// Where a call waits until a test lets it through.
@@ -130,15 +130,26 @@ async fn answer(State(backend): State<Backend>, request: Request<Body>) -> Respo
         Answer::Error(status) => status.into_http(),
         Answer::Never => std::future::pending().await,
         Answer::Garbage => Response::new(Body::from("hello")),
+        Answer::Made(make) => make(body.collect().await.unwrap().to_bytes()),
     }
 }
 
 /// A gRPC body is the message behind its length, in both directions.
 async fn echoed(body: Body) -> Response {
     let message = body.collect().await.unwrap().to_bytes();
-    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
-    let trailers = std::future::ready(Some(Ok::<_, Infallible>(trailers)));
-    let body = Body::new(Full::new(message).with_trailers(trailers));
+    grpc(Full::new(message), &Status::ok(""))
+}
+
+/// A gRPC answer with `body` that ends with `status`.
+pub(crate) fn grpc<B>(body: B, status: &Status) -> Response
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let mut trailers = HeaderMap::new();
+    status.add_header(&mut trailers).unwrap();
+    let trailers = std::future::ready(Some(Ok(trailers)));
+    let body = Body::new(body.with_trailers(trailers));
     Response::builder().header("content-type", "application/grpc").body(body).unwrap()
 }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// For how long is measured.
-const DURATION: Duration = Duration::from_secs(8);
+const DURATION: Duration = Duration::from_secs(5);
 
 /// Appends for some seconds with so many waiters, each of which sends the next event when the one before is acknowledged.
 pub fn append<S: Store>(directory: &Path, waiters: usize) -> anyhow::Result<()> {

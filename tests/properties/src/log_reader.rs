@@ -81,7 +81,10 @@ fn opened_as_it_should(before: &Files, memory: &Memory, mut log: Log<Memory>, re
     assert_eq!(records(&now), [found, vec![added]].concat());
     let reopened = open(memory);
     every_byte_is_accounted_for(&now, &reopened);
-    assert_eq!(reopened.damage, recovered.damage, "what comes later makes no damage of what was torn");
+    // A header may have been made up that says something of the new segment, too.
+    let mut damage = reopened.damage;
+    damage.retain(|damage| oracle::number(&damage.segment) != Some(added_at[0].segment));
+    assert_eq!(damage, recovered.damage, "what comes later makes no damage of what was torn");
 }
 
 fn records(segments: &[Segment]) -> Vec<Found> {

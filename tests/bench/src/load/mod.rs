@@ -81,8 +81,10 @@ impl Client {
         project: &Project,
         events: &[Bytes],
     ) -> Result<Vec<Uuid>, Status> {
-        let payload =
-            |json: &Bytes| EventPayload { payload: Some(event_payload::Payload::Json(json.clone())) };
+        let payload = |json: &Bytes| EventPayload {
+            payload: Some(event_payload::Payload::Json(json.clone())),
+            event_id: String::new(),
+        };
         let mut request = Request::new(StoreBatchRequest { events: events.iter().map(payload).collect() });
         request.metadata_mut().insert("x-mesher-key", project.key.clone());
         let answer = self.one(number).store_batch(request).await?.into_inner();

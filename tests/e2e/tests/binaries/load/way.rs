@@ -139,7 +139,10 @@ impl From<Status> for Answers {
 
 pub(crate) fn payloads(events: &[Event]) -> Vec<EventPayload> {
     let payload = |event: &Event| event_payload::Payload::Json(event.json().into_bytes().into());
-    events.iter().map(|event| EventPayload { payload: Some(payload(event)), event_id: String::new() }).collect()
+    events
+        .iter()
+        .map(|event| EventPayload { payload: Some(payload(event)), event_id: String::new() })
+        .collect()
 }
 
 fn ids(results: Vec<StoreResult>) -> Result<Vec<String>, Status> {

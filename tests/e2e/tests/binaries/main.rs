@@ -7,5 +7,7 @@ mod crash;
 mod grpc;
 mod rest;
 mod running;
+mod sdks;
+mod sentry;
 mod shutdown;
 mod telemetry;

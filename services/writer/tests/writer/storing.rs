@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use mesher_common::{clock::Clock, id::ProjectId};
 use mesher_proto::mesher::writer::v1::{
-    DropReason, Durability, StoreBatchRequest, StoreRequest, StoreStreamRequest, store_request, store_result,
+    DropReason, Durability, EventPayload, StoreBatchRequest, StoreRequest, StoreStreamRequest, store_request,
+    store_result,
 };
-use mesher_suite::{Suite, reason, violated_field, with_key};
+use mesher_suite::{Suite, error_info, reason, violated_field, with_key};
 use mesher_testing::eventually;
 use mesher_writer::{
     admission::{Sent, admit},
@@ -48,6 +49,36 @@ async fn what_is_sent_is_buffered_flushed_and_read_back() {
 }
 
 #[tokio::test]
+async fn an_id_beside_the_event_is_its_id_and_a_bad_one_refuses_it_alone() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let id = "0123456789abcdef0123456789abcdef";
+    let event = |event_id: &str| EventPayload {
+        event_id: event_id.to_owned(),
+        ..payload(r#"{"message":"m","event_id":"ffffffffffffffffffffffffffffffff"}"#)
+    };
+    let request = StoreBatchRequest { events: vec![event(id), event("x")] };
+    let results = suite.writer().store_batch(with_key(&key, request)).await.unwrap().into_inner().results;
+    assert_eq!(results[0].outcome, Some(store_result::Outcome::EventId(id.to_owned())));
+    assert!(matches!(results[1].outcome, Some(store_result::Outcome::Error(_))));
+    assert_eq!(flush(&suite, &key.project).await, 1);
+    assert_eq!(events(&suite, &key.project).await[0].event_id, id);
+}
+
+#[tokio::test]
+async fn without_events_a_batch_says_whether_the_key_is_good() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let request = || with_key(&key, StoreBatchRequest { events: Vec::new() });
+    assert_eq!(suite.writer().store_batch(request()).await.unwrap().into_inner().results, []);
+    let mut other = request();
+    other.metadata_mut().insert("x-mesher-project", "999999".parse().unwrap());
+    let refused = suite.writer().store_batch(other).await.unwrap_err();
+    let (reason, about) = error_info(&refused);
+    assert_eq!((reason.as_str(), about["fault"].as_str()), ("API_KEY_INVALID", "OTHER_PROJECT"));
+}
+
+#[tokio::test]
 async fn an_event_is_in_the_table_without_a_flush_when_the_interval_is_over() {
     let suite = Suite::start_with(&[], &["--flush-interval", "100ms"]).await;
     let key = suite.key().await;
@@ -86,7 +117,6 @@ async fn a_batch_has_an_answer_for_each_event() {
     assert_eq!(fields, ["json", "level"]);
     assert_eq!(flush(&suite, &key.project).await, 2);
     assert_eq!(stats(&suite, &key.project).await.refused_count, 2);
-    assert_eq!(store_batch(&suite, &key, &[]).await, [], "no event is as good as some");
     let request = StoreBatchRequest { events: vec![payload("{}"); 1001] };
     let refused = suite.writer().store_batch(with_key(&key, request)).await.unwrap_err();
     assert_eq!(violated_field(&refused), "events");

@@ -12,6 +12,8 @@ mod load;
 mod replicas;
 mod rest;
 mod running;
+mod sdks;
+mod sentry;
 mod shutdown;
 mod synced;
 mod telemetry;

@@ -7,7 +7,7 @@ use mesher_common::{
     db::DatabaseError,
     id::{EventId, ProjectId},
 };
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::event::Event;
 
@@ -39,38 +39,52 @@ pub(super) async fn stored_already(
         batch.iter().enumerate().filter(|(_, event)| suspected(event)).collect();
     let times = || given.iter().map(|(_, event)| event.received_at);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(found) };
-    // Of the days between, partitions are not even looked at.
-    let (unseen_from, unseen_until) = match suspects {
-        Suspects::OnOtherDays => (start_of_day(last), start_of_day(last) + DAY),
-        Suspects::All => (first, first),
-    };
-    // A subquery with a LIMIT, so that each id is looked up in the index whatever the planner thinks of the table.
-    let times: Vec<Option<DateTime<Utc>>> = sqlx::query_scalar(
-        "SELECT (
-             SELECT e.received_at FROM events e
-             WHERE e.project_id = sent.project_id AND e.event_id = sent.event_id
-                 AND e.received_at > sent.received_at - interval '1 day'
-                 AND e.received_at < sent.received_at + interval '1 day'
-                 AND (e.received_at > $4 AND e.received_at < $5 OR e.received_at >= $6 AND e.received_at < $7)
-             ORDER BY e.received_at = sent.received_at DESC LIMIT 1
-         )
-         FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY
-             AS sent (project_id, event_id, received_at, position)
-         ORDER BY sent.position",
-    )
-    .bind(given.iter().map(|(_, event)| event.project_id.0).collect::<Vec<_>>())
-    .bind(given.iter().map(|(_, event)| event.id.0).collect::<Vec<_>>())
-    .bind(times().collect::<Vec<_>>())
-    .bind(first - SAME_EVENT)
-    .bind(unseen_from)
-    .bind(unseen_until)
-    .bind(last + SAME_EVENT)
-    .fetch_all(connection)
-    .await?;
-    for ((index, _), time) in given.into_iter().zip(times) {
-        found[index] = time;
+    let rows: Vec<(i64, DateTime<Utc>)> = sqlx::query_as(AssertSqlSafe(lookup(first, last, suspects)))
+        .bind(given.iter().map(|(_, event)| event.project_id.0).collect::<Vec<_>>())
+        .bind(given.iter().map(|(_, event)| event.id.0).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    for (position, time) in rows {
+        // PostgreSQL counts from one.
+        let place = usize::try_from(position - 1).ok().and_then(|place| given.get(place));
+        let Some((index, event)) = place else { continue };
+        let is_itself = found[*index] == Some(event.received_at);
+        if !is_itself && (time - event.received_at).abs() < SAME_EVENT {
+            found[*index] = Some(time);
+        }
     }
     Ok(found)
+}
+
+/// The query for ids among the events of the days around a batch.
+///
+/// The days are written into it, and no time is compared but with them: then the planner knows that nearly all of a
+/// partition's rows are within, and looks ids up in the unique index. Were the times parameters, it would guess that few rows
+/// are, and now and then walk through all that a project received in a day, for every id.
+fn lookup(first: DateTime<Utc>, last: DateTime<Utc>, suspects: Suspects) -> String {
+    let (from, until) = (start_of_day(first) - DAY, start_of_day(last) + DAY + DAY);
+    let days = match suspects {
+        Suspects::OnOtherDays => format!(
+            "(received_at >= '{}' AND received_at < '{}' OR received_at >= '{}' AND received_at < '{}')",
+            from.to_rfc3339(),
+            start_of_day(last).to_rfc3339(),
+            (start_of_day(last) + DAY).to_rfc3339(),
+            until.to_rfc3339()
+        ),
+        Suspects::All => {
+            format!("received_at >= '{}' AND received_at < '{}'", from.to_rfc3339(), until.to_rfc3339())
+        }
+    };
+    // With a LIMIT, so that each id is looked up by itself: it is in a partition once, and there are few of them.
+    format!(
+        "SELECT sent.position, stored.received_at
+         FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS sent (project_id, event_id, position)
+         CROSS JOIN LATERAL (
+             SELECT received_at FROM events
+             WHERE project_id = sent.project_id AND event_id = sent.event_id AND {days}
+             LIMIT 100
+         ) AS stored"
+    )
 }
 
 /// When the UTC day of a time began.
@@ -86,6 +100,52 @@ pub(super) fn is_again(seen: &mut HashMap<(ProjectId, EventId), DateTime<Utc>>, 
         _ => {
             seen.insert(key, event.received_at);
             false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesher_testing::TestDatabase;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn ids_are_looked_up_in_the_unique_index_however_many_events_a_project_has() {
+        let database = TestDatabase::new().await;
+        let now = Utc::now();
+        let (org, project, issue) = (ProjectId::new(), ProjectId::new(), ProjectId::new());
+        let fill = format!(
+            "SELECT ensure_event_partitions(current_date - 2, current_date + 2);
+             INSERT INTO orgs VALUES ('{org}', 'o', 'o', now());
+             INSERT INTO projects (id, org_id, name, slug, created_at) VALUES ('{project}', '{org}', 'p', 'p', now());
+             INSERT INTO issues VALUES ('{issue}', '{project}', decode(repeat('01', 17), 'hex'), 't', 'error', 1, now(), now());
+             INSERT INTO events (project_id, event_id, issue_id, fingerprint, received_at, occurred_at, level, tags, payload)
+             SELECT '{project}', gen_random_uuid(), '{issue}', decode(repeat('01', 17), 'hex'),
+                 now() + (n % 3 - 1) * interval '1 day', now(), 'error', '{{}}', ''
+             FROM generate_series(1, 20000) n;
+             ANALYZE events"
+        );
+        sqlx::raw_sql(AssertSqlSafe(fill)).execute(database.pool()).await.unwrap();
+        let mut connection = database.pool().acquire().await.unwrap();
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            let set = format!("SET plan_cache_mode = {mode}");
+            sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *connection).await.unwrap();
+            for suspects in [Suspects::OnOtherDays, Suspects::All] {
+                let explain = format!("EXPLAIN {}", lookup(now, now, suspects));
+                let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))
+                    .bind(vec![project.0; 200])
+                    .bind(vec![EventId::new().0; 200])
+                    .fetch_all(&mut *connection)
+                    .await
+                    .unwrap();
+                let plan = plan.join("\n");
+                assert!(plan.contains("_event_id_key"), "{mode} {suspects:?}\n{plan}");
+                assert!(
+                    !plan.contains("received_at_idx") && !plan.contains("Seq Scan"),
+                    "{mode} {suspects:?}\n{plan}"
+                );
+            }
         }
     }
 }

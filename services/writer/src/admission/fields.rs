@@ -123,10 +123,21 @@ pub(super) fn exceptions(event: &Object) -> Result<Vec<&Object>, Violation> {
     }
 }
 
-/// `level`, in any case, by the names that SDKs and loggers use for the five levels.
+/// `level`, in any case, by the names that SDKs and loggers use for the five levels, or by the numbers that they have in
+/// Python's logging, where others stand between them: the SDKs before Sentry's present ones send those.
 fn level(event: &Object) -> Result<Level, Violation> {
     let name = match present(event, "level") {
         None => return Ok(Level::Error),
+        Some(Value::Number(number)) => {
+            return match number.as_u64() {
+                Some(..20) => Ok(Level::Debug),
+                Some(20..30) => Ok(Level::Info),
+                Some(30..40) => Ok(Level::Warning),
+                Some(40..50) => Ok(Level::Error),
+                Some(50..) => Ok(Level::Fatal),
+                None => Err(unexpected("level", "the name of a level", &Value::Number(number.clone()))),
+            };
+        }
         Some(Value::String(name)) => name,
         Some(other) => return Err(unexpected("level", "a string", other)),
     };

@@ -81,6 +81,11 @@ fn other_shapes_of_the_same_are_normalised() {
         let event = admit_text(&format!(r#"{{"exception":{thrown}}}"#)).unwrap();
         assert_eq!(event.row.text(Column::ExceptionType), Some("T"), "{thrown}");
     }
+    let levels = [("10", Level::Debug), ("20", Level::Info), ("30", Level::Warning), ("40", Level::Error)];
+    for (number, level) in [&levels[..], &[("35", Level::Warning), ("50", Level::Fatal)]].concat() {
+        let event = admit_text(&format!(r#"{{"message":"m","level":{number}}}"#)).unwrap();
+        assert_eq!(event.fields.level, level, "{number}");
+    }
     let event = admit_text(r#"{"message":{"message":"m"},"user":{"a\u0000":"\u0000"}}"#).unwrap();
     assert_eq!(event.row.text(Column::Message), Some("m"));
     assert_eq!(event.row.text(Column::User), Some("{\"a\u{fffd}\":\"\u{fffd}\"}"));
@@ -171,6 +176,8 @@ fn what_cannot_be_normalised_is_refused_with_the_fields_name() {
         (r#"{"message":"m","event_id":"xyz"}"#, "event_id"),
         (r#"{"message":"m","event_id":5}"#, "event_id"),
         (r#"{"message":"m","level":"loud"}"#, "level"),
+        (r#"{"message":"m","level":-1}"#, "level"),
+        (r#"{"message":"m","level":[]}"#, "level"),
         (r#"{"message":"m","timestamp":"yesterday"}"#, "timestamp"),
         (r#"{"message":"m","timestamp":1e300}"#, "timestamp"),
         (r#"{"message":"m","timestamp":-1}"#, "timestamp"),

@@ -23,6 +23,7 @@ use crate::{
     headers,
     ingest::Ingest,
     metrics::Metrics,
+    pages::Pages,
     routes::{Lookup, Routes},
     stream::{self, Hold},
     transcode,
@@ -35,6 +36,7 @@ const MAX_PROBES: usize = 64;
 /// What serves every request.
 pub(crate) struct Gateway {
     routes: Routes,
+    pages: Pages,
     pool: DescriptorPool,
     limits: LimitArgs,
     proxies: ProxyArgs,
@@ -52,9 +54,9 @@ pub(crate) struct Gateway {
 struct Panicked(String);
 
 impl Gateway {
-    /// A gateway for `routes`, whose error details `pool` describes. Streams end when `stop` is cancelled.
+    /// A gateway for `routes` and `pages`, whose error details `pool` describes. Streams end when `stop` is cancelled.
     pub(crate) fn new(
-        routes: Routes,
+        (routes, pages): (Routes, Pages),
         pool: DescriptorPool,
         (limits, proxies): (LimitArgs, ProxyArgs),
         metrics: Metrics,
@@ -64,6 +66,7 @@ impl Gateway {
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
+            pages,
             pool,
             limits,
             proxies,
@@ -80,9 +83,13 @@ impl Gateway {
     pub(crate) async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let request_id = headers::request_id(&parts.headers);
-        let mut response = match parts.uri.path() {
-            path @ ("/healthz" | "/readyz") => {
+        let path = parts.uri.path();
+        let mut response = match (path, self.pages.at(path)) {
+            ("/healthz" | "/readyz", _) => {
                 self.probe(&parts.method, path).await.unwrap_or_else(|error| error.into_response(&self.pool))
+            }
+            (_, Some(page)) => {
+                page.answer(&parts.method).unwrap_or_else(|error| error.into_response(&self.pool))
             }
             _ => self.observe(&parts, body, &request_id, peer).await,
         };

@@ -9,6 +9,8 @@
 //!    (`call`), and the answer's JSON, or for a stream (`stream`) one message's after the other; or, for events,
 //!    `ingest`, which passes the body on as it is.
 //!
+//! From the same descriptors come `openapi`, a document for programs, and `docs`, a page for people; both are `pages`.
+//!
 //! Whatever goes wrong on the way is an `error`, which has the same form for all.
 
 mod batch;
@@ -17,6 +19,7 @@ mod call;
 mod client;
 mod config;
 mod deadline;
+mod docs;
 mod error;
 mod field;
 mod gateway;
@@ -24,6 +27,8 @@ mod headers;
 mod ingest;
 mod json;
 mod metrics;
+mod openapi;
+mod pages;
 mod request;
 mod route;
 mod routes;
@@ -54,7 +59,7 @@ pub use crate::{
     config::{Config, LimitArgs},
     upstream::{Upstream, Upstreams},
 };
-use crate::{gateway::Gateway, metrics::Metrics, routes::Routes};
+use crate::{gateway::Gateway, metrics::Metrics, pages::Pages, routes::Routes};
 
 /// Its name in the log and in messages.
 const NAME: &str = "gateway";
@@ -91,8 +96,9 @@ pub async fn spawn_api(
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let max_connections = usize::try_from(config.limits.max_connections)?;
+    let pages = Pages::new(&routes, &pool)?;
     let args = (config.limits, config.proxies);
-    let gateway = Gateway::new(routes, pool, args, metrics, readiness.clone(), shutdown.clone());
+    let gateway = Gateway::new((routes, pages), pool, args, metrics, readiness.clone(), shutdown.clone());
 
     let mut servers = JoinSet::new();
     servers.spawn(server::serve(listener, gateway, max_connections, shutdown.clone()));

@@ -8,6 +8,8 @@ mod errors;
 mod fields;
 mod forwarding;
 mod ingest;
+mod new_rpc;
+mod openapi;
 mod rules;
 mod server;
 mod specification;

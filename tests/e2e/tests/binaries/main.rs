@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod crash;
+mod documentation;
 mod grpc;
 mod rest;
 mod running;

@@ -3,7 +3,10 @@
 use prost_reflect::MethodDescriptor;
 use serde_json::{Value, json};
 
-use super::{errors, schema::reference};
+use super::{
+    errors,
+    schema::{given, reference},
+};
 use crate::{ingest::Ingest, route::Route};
 
 /// The body of a route that is served by hand.
@@ -55,8 +58,7 @@ pub(super) fn answer(route: &Route, message: &Value) -> Option<(String, Value)> 
 /// The component that events are described by, as Sentry's SDKs send them.
 pub(super) fn event() -> Value {
     let says = ["message", "logentry", "exception", "stacktrace", "threads"];
-    let says =
-        says.map(|name| json!({ "required": [name], "properties": { name: { "not": { "type": "null" } } } }));
+    let says = says.map(given);
     json!({
         "type": "object",
         "description": "An event as Sentry's SDKs send it, of at most 1 MiB. It has at least one of `message`, \

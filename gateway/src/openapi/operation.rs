@@ -79,12 +79,21 @@ fn body(builder: &mut Builder, route: &Route) -> Option<Value> {
         }
     };
     let resolved = schema["$ref"].as_str().and_then(|reference| builder.schemas.get(reference));
-    let required = resolved.unwrap_or(&schema).get("required").is_some();
+    let required = demands(resolved.unwrap_or(&schema));
     let example = example::of(&builder.schemas, &schema, false);
     Some(json!({
         "required": required,
         "content": { "application/json": { "schema": schema, "example": example } },
     }))
+}
+
+/// Whether an object must have some field, so that no body at all will not do.
+fn demands(schema: &Value) -> bool {
+    let choices =
+        schema["allOf"].as_array().into_iter().flatten().filter_map(|choice| choice["oneOf"].as_array());
+    let must_choose =
+        choices.into_iter().any(|choice| choice.iter().all(|option| option.get("not").is_none()));
+    schema.get("required").is_some() || schema.get("anyOf").is_some() || must_choose
 }
 
 /// The answer of a call that went well.

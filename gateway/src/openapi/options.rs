@@ -78,10 +78,10 @@ pub(super) fn one_is_required(oneof: &OneofDescriptor) -> bool {
     extension.is_some_and(|extension| oneof.options().get_extension(&extension).as_bool() == Some(true))
 }
 
-/// How many of the fields of a request have to be given.
-pub(super) fn min_properties(message: &MessageDescriptor) -> Option<u32> {
-    let extension = message.parent_pool().get_extension_by_name("mesher.rules.v1.min_properties")?;
-    message.options().get_extension(&extension).as_u32().filter(|least| *least > 0)
+/// Whether one of the fields in a request's body has to be given, whichever.
+pub(super) fn is_not_empty(message: &MessageDescriptor) -> bool {
+    let extension = message.parent_pool().get_extension_by_name("mesher.rules.v1.not_empty");
+    extension.is_some_and(|extension| message.options().get_extension(&extension).as_bool() == Some(true))
 }
 
 /// The rules of `field`.

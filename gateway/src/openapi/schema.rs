@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     comments::Comments,
-    options::{min_properties, one_is_required, rules},
+    options::{is_not_empty, one_is_required, rules},
     types::{scalar, well_known},
 };
 
@@ -86,8 +86,9 @@ impl Schemas {
         }
         if way == Way::In {
             schema["additionalProperties"] = false.into();
-            if let Some(least) = min_properties(message) {
-                schema["minProperties"] = least.into();
+            if is_not_empty(message) {
+                let names = schema["properties"].as_object().into_iter().flat_map(|fields| fields.keys());
+                schema["anyOf"] = names.map(|name| given(name)).collect();
             }
             let choices: Vec<Value> = message.oneofs().filter_map(|oneof| choice(&oneof)).collect();
             if !choices.is_empty() {
@@ -174,6 +175,11 @@ fn choice(oneof: &OneofDescriptor) -> Option<Value> {
         choices.push(json!({ "not": { "anyOf": choices } }));
     }
     Some(json!({ "oneOf": choices }))
+}
+
+/// That the property is there, and says something.
+pub(super) fn given(name: &str) -> Value {
+    json!({ "required": [name], "properties": { name: { "not": { "type": "null" } } } })
 }
 
 /// Whether the field excludes others, as one of a oneof.

@@ -165,7 +165,7 @@ impl From<Status> for ApiError {
 }
 
 /// The HTTP status of a code, as google.rpc.Code documents it.
-fn http_status(code: Code) -> StatusCode {
+pub(crate) fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
         Code::Cancelled => {

@@ -110,8 +110,14 @@ impl FieldPath {
         Violation::new(self.to_string(), description)
     }
 
-    fn last(&self) -> Option<&FieldDescriptor> {
+    /// The field itself.
+    pub(crate) fn last(&self) -> Option<&FieldDescriptor> {
         self.0.last()
+    }
+
+    /// The field of the request that this is, or is in.
+    pub(crate) fn top_level(&self) -> Option<&FieldDescriptor> {
+        self.0.first()
     }
 }
 

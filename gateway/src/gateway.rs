@@ -27,6 +27,7 @@ use crate::{
     headers,
     ingest::{EventMetrics, Ingest, cors},
     metrics::Metrics,
+    pages::Pages,
     routes::{Lookup, Routes},
     sentry::{Endpoint, Sentry},
     stream::{self, Hold},
@@ -40,6 +41,7 @@ const MAX_PROBES: usize = 64;
 /// What serves every request.
 pub(crate) struct Gateway {
     routes: Routes,
+    pages: Pages,
     pool: DescriptorPool,
     limits: LimitArgs,
     proxies: ProxyArgs,
@@ -66,9 +68,9 @@ enum Target<'g, 'p> {
 struct Panicked(String);
 
 impl Gateway {
-    /// A gateway for `routes`, whose error details `pool` describes. Streams end when `stop` is cancelled.
+    /// A gateway for `routes` and `pages`, whose error details `pool` describes. Streams end when `stop` is cancelled.
     pub(crate) fn new(
-        routes: Routes,
+        (routes, pages): (Routes, Pages),
         pool: DescriptorPool,
         (limits, proxies): (LimitArgs, ProxyArgs),
         registry: &mut Registry,
@@ -80,6 +82,7 @@ impl Gateway {
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
+            pages,
             pool,
             limits,
             proxies,
@@ -99,9 +102,13 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         headers::note_public_url(&mut parts);
         let request_id = headers::request_id(&parts.headers);
-        let mut response = match parts.uri.path() {
-            path @ ("/healthz" | "/readyz") => {
+        let path = parts.uri.path();
+        let mut response = match (path, self.pages.at(path)) {
+            ("/healthz" | "/readyz", _) => {
                 self.probe(&parts.method, path).await.unwrap_or_else(|error| error.into_response(&self.pool))
+            }
+            (_, Some(page)) => {
+                page.answer(&parts.method).unwrap_or_else(|error| error.into_response(&self.pool))
             }
             _ => self.observe(&parts, body, &request_id, peer).await,
         };

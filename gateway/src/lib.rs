@@ -9,6 +9,8 @@
 //!    (`call`), and the answer's JSON, or for a stream (`stream`) one message's after the other; or, for events, `ingest`
 //!    and `sentry`, which pass them on as the bytes they are.
 //!
+//! From the same descriptors come `openapi`, a document for programs, and `docs`, a page for people; both are `pages`.
+//!
 //! Whatever goes wrong on the way is an `error`, which has the same form for all.
 
 mod body;
@@ -16,6 +18,7 @@ mod call;
 mod client;
 mod config;
 mod deadline;
+mod docs;
 mod encoding;
 mod error;
 mod field;
@@ -24,6 +27,8 @@ mod headers;
 mod ingest;
 mod json;
 mod metrics;
+mod openapi;
+mod pages;
 mod request;
 mod route;
 mod routes;
@@ -55,7 +60,7 @@ pub use crate::{
     config::{Config, LimitArgs},
     upstream::{Upstream, Upstreams},
 };
-use crate::{gateway::Gateway, routes::Routes};
+use crate::{gateway::Gateway, pages::Pages, routes::Routes};
 
 /// Its name in the log and in messages.
 const NAME: &str = "gateway";
@@ -91,8 +96,10 @@ pub async fn spawn_api(
     let readiness = Readiness::new(checks(&routes), shutdown.clone());
     let mut registry = Registry::default();
     let max_connections = usize::try_from(config.limits.max_connections)?;
+    let pages = Pages::new(&routes, &pool)?;
     let args = (config.limits, config.proxies);
-    let gateway = Gateway::new(routes, pool, args, &mut registry, readiness.clone(), shutdown.clone());
+    let gateway =
+        Gateway::new((routes, pages), pool, args, &mut registry, readiness.clone(), shutdown.clone());
 
     let mut servers = JoinSet::new();
     servers.spawn(server::serve(listener, gateway, max_connections, shutdown.clone()));

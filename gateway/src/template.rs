@@ -98,6 +98,11 @@ impl fmt::Display for Template {
 }
 
 impl Variable {
+    /// Whether the segment with that index is a part of it.
+    pub(crate) fn holds(&self, segment: usize) -> bool {
+        self.segments.contains(&segment)
+    }
+
     /// The variable's value in a path that the template matches, given in segments without the verb.
     pub(crate) fn capture(&self, path: &[&str]) -> Result<String, NotUtf8> {
         let end = if self.takes_rest { path.len() } else { self.segments.end };

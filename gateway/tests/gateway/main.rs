@@ -10,6 +10,8 @@ mod errors;
 mod fields;
 mod forwarding;
 mod ingest;
+mod new_rpc;
+mod openapi;
 mod rules;
 mod sentry;
 mod server;

@@ -41,13 +41,23 @@ impl FileResolver for Source {
 
 /// The descriptors of what `proto` says after the usual head.
 pub(crate) fn pool(proto: &str) -> DescriptorPool {
+    compiled(proto).descriptor_pool()
+}
+
+/// As [`pool`], as the bytes of a file, with comments.
+pub(crate) fn encoded(proto: &str) -> Vec<u8> {
+    compiled(proto).encode_file_descriptor_set()
+}
+
+fn compiled(proto: &str) -> protox::Compiler {
     let mut resolver = ChainFileResolver::new();
     resolver.add(Source(format!("{HEAD}{proto}")));
     resolver.add(IncludeFileResolver::new("../proto/googleapis".into()));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true).open_file(FILE).unwrap_or_else(|error| panic!("{error:?}"));
-    compiler.descriptor_pool()
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file(FILE).unwrap_or_else(|error| panic!("{error:?}"));
+    compiler
 }
 
 /// How the gRPC server answers the RPC of that name.

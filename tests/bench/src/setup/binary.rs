@@ -22,15 +22,15 @@ pub(crate) fn writer() -> anyhow::Result<PathBuf> {
     let target = target_dir()?;
     if let Some(cargo) = env::var_os("CARGO") {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let mut build = Command::new(cargo);
+        let mut command = Command::new(cargo);
         // What cargo says of this package would have build scripts that look at it run again, here and at the next build.
         for (variable, _) in env::vars_os() {
             let name = variable.to_string_lossy();
             if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(&variable);
+                command.env_remove(&variable);
             }
         }
-        let built = build
+        let built = command
             // Together with this package: alone, the writer's dependencies would have fewer features, and be built twice.
             .args(["build", "--release", "--quiet", "--package", NAME, "--package", env!("CARGO_PKG_NAME")])
             .arg("--manifest-path")

@@ -7,6 +7,7 @@ mod bad_input;
 mod chance;
 mod counts;
 mod crash;
+mod documentation;
 mod grpc;
 mod load;
 mod replicas;

@@ -27,7 +27,7 @@ impl From<WriterError> for Status {
             }
             WriterError::Engine(EngineError::Closing) => status::shutting_down(),
             WriterError::Engine(EngineError::QuotaFull) => status::quota_exceeded(
-                "the project has as many events waiting on disk as it may: try again when some are stored",
+                "as much waits on disk as may, of the project or of all: try again when some of it is stored",
             ),
             WriterError::Engine(EngineError::LogFailed) => {
                 status::disk_unavailable("the writer's log on disk cannot be written: try again")

@@ -1,5 +1,7 @@
 //! Numbers beyond all floating-point numbers, such as `1e400`: JSON may hold them, and hardly anything can read them.
 
+use serde::de::IgnoredAny;
+
 /// JSON in which each number that is too large for any number type is a string of the same digits; `None` if there is no
 /// such number. What is no JSON is the parser's to refuse.
 pub(super) fn quote_too_large(json: &[u8]) -> Option<Vec<u8>> {
@@ -10,7 +12,7 @@ pub(super) fn quote_too_large(json: &[u8]) -> Option<Vec<u8>> {
             b'"' => end_of_string(json, at),
             b'-' | b'0'..=b'9' => {
                 let end = end_of_number(json, at);
-                if is_too_large(&json[at..end]) {
+                if is_too_large(&json[at..end]) && !is_name(&json[end..]) {
                     quoted.extend_from_slice(&json[copied..at]);
                     quoted.push(b'"');
                     quoted.extend_from_slice(&json[at..end]);
@@ -47,9 +49,15 @@ fn end_of_number(json: &[u8], at: usize) -> usize {
     json[at..].iter().position(|byte| !of_number(byte)).map_or(json.len(), |length| at + length)
 }
 
+/// Whether it is a number of JSON, whose grammar is stricter than Rust's, and no type holds it.
 fn is_too_large(number: &[u8]) -> bool {
-    let number = std::str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok());
-    number.is_some_and(f64::is_infinite)
+    let value = std::str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok());
+    value.is_some_and(f64::is_infinite) && serde_json::from_slice::<IgnoredAny>(number).is_ok()
+}
+
+/// Whether what stands before `rest` would be a member's name in quotes: without, it is no JSON, and must not become any.
+fn is_name(rest: &[u8]) -> bool {
+    rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
 }
 
 #[cfg(test)]
@@ -64,6 +72,10 @@ mod tests {
             (r#"{"a\"1e400":"1e400","b":"\\"}"#, None),
             (r#"{"a":123456789012345678901234567890,"b":1e308,"c":1e-400}"#, None),
             (r#"{"a":1e"#, None),
+            // What is no JSON does not become any.
+            ("{1e400:1}", None),
+            ("{1e400 : 1}", None),
+            ("[01e400, 1.e400, +inf]", None),
             ("\"\\", None),
             ("", None),
         ] {

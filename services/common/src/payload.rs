@@ -25,6 +25,11 @@ thread_local! {
 
 /// Compresses an event's JSON.
 pub fn compress(json: &[u8]) -> io::Result<Vec<u8>> {
+    compress_for(json, <[u8]>::to_vec)
+}
+
+/// Compresses an event's JSON, for `take` to put where it belongs; it cannot compress another one meanwhile.
+pub fn compress_for<T>(json: &[u8], take: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
     WORKSPACE.with_borrow_mut(|workspace| {
         let Workspace { compressor, buffer } = match workspace {
             Some(workspace) => workspace,
@@ -33,7 +38,7 @@ pub fn compress(json: &[u8]) -> io::Result<Vec<u8>> {
         buffer.clear();
         buffer.reserve(compress_bound(json.len()));
         compressor.compress_to_buffer(json, buffer)?;
-        Ok(buffer.as_slice().to_vec())
+        Ok(take(buffer))
     })
 }
 

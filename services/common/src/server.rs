@@ -26,6 +26,8 @@ use crate::{
 
 /// How often an idle connection is probed, so that peers that vanished do not hold on to resources.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The largest frame of HTTP/2 that callers may send: batches of events come in fewer pieces.
+const MAX_FRAME: u32 = 64 * 1024;
 /// The most calls at once on one connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -162,6 +164,7 @@ impl ServerBuilder {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .max_concurrent_streams(MAX_STREAMS)
+            .max_frame_size(Some(MAX_FRAME))
             .layer(layer)
             .add_routes(self.routes.routes())
             .serve_with_incoming_shutdown(TcpIncoming::from(self.listener).with_nodelay(Some(true)), stop);

@@ -60,9 +60,13 @@ pub struct WriterArgs {
     /// --when-full drop-oldest, the projects that have the most there lose their oldest. A shard has 256 MiB at the least.
     #[arg(long, env = "MESHER_LOG_BYTES", default_value_t = 8 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub log_bytes: u64,
-    /// How many shards the projects are spread over: each is a task with one flush in flight.
+    /// How many shards the projects are spread over: each is a task that shares no lock with the others.
     #[arg(long, env = "MESHER_SHARDS", default_value = "2")]
     pub shards: NonZeroUsize,
+    /// The most flushes of a shard in flight, each of other projects and on a connection of its own: while one waits for its
+    /// commit, another is got ready.
+    #[arg(long, env = "MESHER_FLIGHTS", default_value = "2")]
+    pub flights: NonZeroUsize,
     /// A project's events are flushed when so many are buffered.
     #[arg(long, env = "MESHER_FLUSH_EVENTS", default_value = "50")]
     pub flush_events: NonZeroUsize,

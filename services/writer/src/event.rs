@@ -1,5 +1,7 @@
 //! An event that was admitted: everything that will be stored of it, and nothing that could still be refused.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use mesher_common::{
     id::{EventId, ProjectId},
@@ -84,32 +86,32 @@ impl Event {
 /// What is read of an event's payload, because events are filtered, grouped or listed by it. No text holds a NUL,
 /// which PostgreSQL cannot store.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fields {
+pub struct Fields<'a> {
     /// When it happened, as its sender says.
     pub occurred_at: DateTime<Utc>,
     /// How bad it is.
     pub level: Level,
     /// Its message.
-    pub message: Option<String>,
+    pub message: Option<Cow<'a, str>>,
     /// The type of the exception that was thrown.
-    pub exception_type: Option<String>,
+    pub exception_type: Option<Cow<'a, str>>,
     /// The value of the exception that was thrown.
-    pub exception_value: Option<String>,
+    pub exception_value: Option<Cow<'a, str>>,
     /// The application's version.
-    pub release: Option<String>,
+    pub release: Option<Cow<'a, str>>,
     /// Where the application runs.
-    pub environment: Option<String>,
+    pub environment: Option<Cow<'a, str>>,
     /// The name of the SDK that sent it.
-    pub sdk_name: Option<String>,
+    pub sdk_name: Option<Cow<'a, str>>,
     /// The version of the SDK that sent it.
-    pub sdk_version: Option<String>,
+    pub sdk_version: Option<Cow<'a, str>>,
     /// The tags: the JSON text of an object of strings.
     pub tags: String,
     /// Whom it happened to: the JSON text of an object.
     pub user: Option<String>,
 }
 
-impl Fields {
+impl Fields<'_> {
     /// How many bytes of text they have.
     pub(crate) fn size(&self) -> usize {
         let texts = [
@@ -120,8 +122,8 @@ impl Fields {
             &self.environment,
             &self.sdk_name,
             &self.sdk_version,
-            &self.user,
         ];
-        self.tags.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        texts + self.tags.len() + self.user.as_ref().map_or(0, String::len)
     }
 }

@@ -104,7 +104,7 @@ pub struct Row(Box<[u8]>);
 
 impl Row {
     /// The row of an event with these `fields` and this compressed payload.
-    pub(crate) fn encode(event: &Event<()>, fields: &Fields, payload: &[u8]) -> Self {
+    pub(crate) fn encode(event: &Event<()>, fields: &Fields<'_>, payload: &[u8]) -> Self {
         let mut out = Vec::with_capacity(fields.size() + payload.len() + 256);
         for column in Column::ALL {
             let out = &mut out;

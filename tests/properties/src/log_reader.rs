@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use mesher_writer::{
     admission::restore,
-    log::{Log, OpenError, Position, Record, Recovered, read},
+    log::{Log, OpenError, Position, Reader, Record, Recovered},
     row::Column,
 };
 
@@ -56,7 +56,7 @@ fn opened_as_it_should(before: &Files, memory: &Memory, mut log: Log<Memory>, re
     assert_eq!(oracle::unknown_format(before), None, "a log of another version was opened");
     let found = records(&segments);
     for Found { position, record, .. } in &found {
-        assert_eq!(read(memory, *position).ok().as_ref(), Some(record));
+        assert_eq!(Reader::new(memory).read(*position).ok().as_ref(), Some(record));
         restored_or_not(record);
     }
     every_byte_is_accounted_for(&segments, recovered);
@@ -209,10 +209,13 @@ fn changed_log(mut choices: Choices<'_>) {
         written.iter().partition(|found| touched.hits(found.position));
     assert_eq!(positions_of(&recovered), whole.iter().map(|found| found.position).collect::<Vec<_>>());
     for Found { position, record, .. } in &whole {
-        assert_eq!(read(&memory, *position).ok().as_ref(), Some(record));
+        assert_eq!(Reader::new(&memory).read(*position).ok().as_ref(), Some(record));
     }
     for Found { position, .. } in &hit {
-        assert!(read(&memory, *position).is_err(), "{position:?} is read although it was changed");
+        assert!(
+            Reader::new(&memory).read(*position).is_err(),
+            "{position:?} is read although it was changed"
+        );
         // Whatever was written behind its group, and is whole, tells that it was acknowledged.
         let is_behind = |other: &&Found| {
             other.position.segment == position.segment && other.group >= position.offset + position.length

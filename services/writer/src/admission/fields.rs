@@ -1,14 +1,16 @@
 //! The fields of Sentry's event payload that Mesher reads, as its "Event Payloads" documentation describes them
 //! and as SDKs old and new send them.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use chrono::{DateTime, NaiveDateTime, SubsecRound as _, Utc};
 use mesher_common::{id::EventId, level::Level, status::Violation};
-use serde_json::{Map, Value};
 
-use super::shape::{json_without_nul, kind, scalar, text};
+use super::{
+    json::{Json, Object},
+    shape::{json, json_without_nul, scalar, text},
+};
 use crate::event::Fields;
-
-type Object = Map<String, Value>;
 
 /// The most characters of a message or an exception's value in their columns: plenty for a list, of which a page of a
 /// thousand events must stay well below the 16 MiB that the gateway takes. The payload keeps all.
@@ -24,16 +26,20 @@ const MAX_TAGS: usize = 200;
 const MAX_TAG: usize = 200;
 
 /// The id that the sender gave, if it gave one.
-pub(super) fn event_id(event: &Object) -> Result<Option<EventId>, Violation> {
+pub(super) fn event_id(event: &Object<'_>) -> Result<Option<EventId>, Violation> {
     match present(event, "event_id") {
         None => Ok(None),
-        Some(Value::String(id)) => EventId::parse("event_id", id).map(Some),
+        Some(Json::Text(id)) => EventId::parse("event_id", id).map(Some),
         Some(other) => Err(unexpected("event_id", "a string of 32 hex digits", other)),
     }
 }
 
 /// Everything that is read of the payload, which has these `exceptions`.
-pub(super) fn read(event: &Object, exceptions: &[&Object], now: DateTime<Utc>) -> Result<Fields, Violation> {
+pub(super) fn read<'a>(
+    event: &'a Object<'_>,
+    exceptions: &[&'a Object<'_>],
+    now: DateTime<Utc>,
+) -> Result<Fields<'a>, Violation> {
     let message = message(event)?;
     let says_something = message.is_some()
         || !exceptions.is_empty()
@@ -61,29 +67,29 @@ pub(super) fn read(event: &Object, exceptions: &[&Object], now: DateTime<Utc>) -
         environment: short(event, "environment")?,
         sdk_name: part("name"),
         sdk_version: part("version"),
-        tags: Value::Object(tags(event)?).to_string(),
+        tags: json(&tags(event)?),
         user: object(event, "user")?.map(user),
     })
 }
 
 /// A field that is there; null is as good as absent.
-fn present<'a>(event: &'a Object, field: &str) -> Option<&'a Value> {
-    event.get(field).filter(|value| !value.is_null())
+fn present<'a, 'e>(event: &'e Object<'a>, field: &str) -> Option<&'e Json<'a>> {
+    event.get(field).filter(|value| !matches!(value, Json::Null))
 }
 
-fn unexpected(field: &str, expected: &str, found: &Value) -> Violation {
-    Violation::new(field, format!("must be {expected}, and is {}", kind(found)))
+fn unexpected(field: &str, expected: &str, found: &Json<'_>) -> Violation {
+    Violation::new(field, format!("must be {expected}, and is {}", found.kind()))
 }
 
-fn object<'a>(event: &'a Object, field: &str) -> Result<Option<&'a Object>, Violation> {
+fn object<'a, 'e>(event: &'e Object<'a>, field: &str) -> Result<Option<&'e Object<'a>>, Violation> {
     match present(event, field) {
         None => Ok(None),
-        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(Json::Object(object)) => Ok(Some(object)),
         Some(other) => Err(unexpected(field, "an object", other)),
     }
 }
 
-fn short(event: &Object, field: &str) -> Result<Option<String>, Violation> {
+fn short<'a>(event: &'a Object<'_>, field: &str) -> Result<Option<Cow<'a, str>>, Violation> {
     present(event, field)
         .map(|value| scalar(value, MAX_SHORT).ok_or_else(|| unexpected(field, "a string", value)))
         .transpose()
@@ -91,14 +97,14 @@ fn short(event: &Object, field: &str) -> Result<Option<String>, Violation> {
 }
 
 /// `message`, a string or an object as `logentry` is; or `logentry`, of which the formatted text is preferred.
-pub(super) fn message(event: &Object) -> Result<Option<String>, Violation> {
+pub(super) fn message<'a>(event: &'a Object<'_>) -> Result<Option<Cow<'a, str>>, Violation> {
     for field in ["logentry", "message"] {
         let found = match present(event, field) {
             None => None,
-            Some(Value::Object(entry)) => ["formatted", "message"]
+            Some(Json::Object(entry)) => ["formatted", "message"]
                 .iter()
-                .find_map(|part| entry.get(*part).and_then(Value::as_str).filter(|text| !text.is_empty())),
-            Some(Value::String(message)) => Some(message.as_str()),
+                .find_map(|part| entry.get(*part).and_then(Json::as_text).filter(|text| !text.is_empty())),
+            Some(Json::Text(message)) => Some(message.as_ref()),
             Some(other) => return Err(unexpected(field, "a string or an object", other)),
         };
         if let Some(found) = found.filter(|text| !text.is_empty()) {
@@ -109,14 +115,14 @@ pub(super) fn message(event: &Object) -> Result<Option<String>, Violation> {
 }
 
 /// `exception`: `{"values": […]}`, a bare list, or a single one. A list is a chain, whose last is the one that was thrown.
-pub(super) fn exceptions(event: &Object) -> Result<Vec<&Object>, Violation> {
+pub(super) fn exceptions<'a, 'e>(event: &'e Object<'a>) -> Result<Vec<&'e Object<'a>>, Violation> {
     match present(event, "exception") {
         None => Ok(Vec::new()),
-        Some(Value::Array(values)) => Ok(values.iter().filter_map(Value::as_object).collect()),
-        Some(Value::Object(one)) => match one.get("values") {
+        Some(Json::Array(values)) => Ok(values.iter().filter_map(Json::as_object).collect()),
+        Some(Json::Object(one)) => match one.get("values") {
             None => Ok(vec![one]),
-            Some(Value::Array(values)) => Ok(values.iter().filter_map(Value::as_object).collect()),
-            Some(Value::Null) => Ok(Vec::new()),
+            Some(Json::Array(values)) => Ok(values.iter().filter_map(Json::as_object).collect()),
+            Some(Json::Null) => Ok(Vec::new()),
             Some(other) => Err(unexpected("exception.values", "an array", other)),
         },
         Some(other) => Err(unexpected("exception", "an object or an array", other)),
@@ -125,20 +131,20 @@ pub(super) fn exceptions(event: &Object) -> Result<Vec<&Object>, Violation> {
 
 /// `level`, in any case, by the names that SDKs and loggers use for the five levels, or by the numbers that they have in
 /// Python's logging, where others stand between them: the SDKs before Sentry's present ones send those.
-fn level(event: &Object) -> Result<Level, Violation> {
+fn level(event: &Object<'_>) -> Result<Level, Violation> {
     let name = match present(event, "level") {
         None => return Ok(Level::Error),
-        Some(Value::Number(number)) => {
+        Some(Json::Number(number)) => {
             return match number.as_u64() {
                 Some(..20) => Ok(Level::Debug),
                 Some(20..30) => Ok(Level::Info),
                 Some(30..40) => Ok(Level::Warning),
                 Some(40..50) => Ok(Level::Error),
                 Some(50..) => Ok(Level::Fatal),
-                None => Err(unexpected("level", "the name of a level", &Value::Number(number.clone()))),
+                None => Err(unexpected("level", "the name of a level", &Json::Number(number.clone()))),
             };
         }
-        Some(Value::String(name)) => name,
+        Some(Json::Text(name)) => name,
         Some(other) => return Err(unexpected("level", "a string", other)),
     };
     match name.to_ascii_lowercase().as_str() {
@@ -155,17 +161,17 @@ fn level(event: &Object) -> Result<Level, Violation> {
 }
 
 /// `timestamp`: RFC 3339, the same without an offset (UTC is meant), or seconds since 1970, with a fraction.
-fn timestamp(event: &Object, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violation> {
+fn timestamp(event: &Object<'_>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violation> {
     let wrong = || Violation::new("timestamp", "must be an RFC 3339 time or a number of seconds since 1970");
     let time = match present(event, "timestamp") {
         None => return Ok(now),
-        Some(Value::Number(seconds)) => {
+        Some(Json::Number(seconds)) => {
             let micros = seconds.as_f64().map(|seconds| (seconds * 1e6).round()).ok_or_else(wrong)?;
             // What an i64 cannot hold saturates, and is then out of range below.
             #[expect(clippy::cast_possible_truncation, reason = "saturates")]
             DateTime::from_timestamp_micros(micros as i64).ok_or_else(wrong)?
         }
-        Some(Value::String(text)) => {
+        Some(Json::Text(text)) => {
             let text = text.trim();
             DateTime::parse_from_rfc3339(text)
                 .map(|time| time.to_utc())
@@ -180,38 +186,38 @@ fn timestamp(event: &Object, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violat
 }
 
 /// `user`: as it is, or what tells who it was of one that is too large.
-fn user(user: &Object) -> String {
+fn user(user: &Object<'_>) -> String {
     let whole = json_without_nul(user);
     if whole.len() <= MAX_USER_BYTES {
         return whole;
     }
     let member = |name: &str| match user.get(name)? {
-        Value::String(string) => Some(Value::String(text(string, MAX_SHORT))),
-        scalar @ (Value::Number(_) | Value::Bool(_)) => Some(scalar.clone()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Json::Text(string) => Some(Json::Text(text(string, MAX_SHORT))),
+        scalar @ (Json::Number(_) | Json::Bool(_)) => Some(scalar.clone()),
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
     };
-    let members = USER_MEMBERS.iter().filter_map(|name| Some(((*name).to_owned(), member(name)?)));
-    Value::Object(members.collect()).to_string()
+    let members = USER_MEMBERS.iter().filter_map(|name| Some((Cow::Borrowed(*name), member(name)?)));
+    json(&members.collect::<Object<'_>>())
 }
 
 /// `tags`: an object, or a list of pairs, whose values are texts, numbers or booleans. Entries that are neither
 /// are left to the payload.
-fn tags(event: &Object) -> Result<Object, Violation> {
-    let mut tags = Object::new();
-    let mut add = |name: &str, value: &Value| {
+fn tags<'a>(event: &'a Object<'_>) -> Result<BTreeMap<Cow<'a, str>, Cow<'a, str>>, Violation> {
+    let mut tags = BTreeMap::new();
+    let mut add = |name: &'a str, value: &'a Json<'_>| {
         if tags.len() < MAX_TAGS
             && let Some(value) = scalar(value, MAX_TAG)
         {
-            tags.insert(text(name, MAX_TAG), Value::String(value));
+            tags.insert(text(name, MAX_TAG), value);
         }
     };
     match present(event, "tags") {
         None => {}
-        Some(Value::Object(fields)) => fields.iter().for_each(|(name, value)| add(name, value)),
-        Some(Value::Array(pairs)) => {
+        Some(Json::Object(fields)) => fields.iter().for_each(|(name, value)| add(name, value)),
+        Some(Json::Array(pairs)) => {
             for pair in pairs {
-                if let Value::Array(pair) = pair
-                    && let [Value::String(name), value] = pair.as_slice()
+                if let Json::Array(pair) = pair
+                    && let [Json::Text(name), value] = pair.as_slice()
                 {
                     add(name, value);
                 }

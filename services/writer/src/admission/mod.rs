@@ -3,6 +3,7 @@
 
 mod fields;
 mod grouping;
+mod json;
 mod numbers;
 mod parse;
 mod scan;
@@ -19,9 +20,9 @@ use mesher_common::{
     status::Violation,
 };
 use prost_types::Struct;
-use serde_json::Value;
 
 pub use self::grouping::{Fingerprint, VERSION as FINGERPRINT_VERSION};
+use self::json::Json;
 use crate::{
     event::Event,
     log::Record,
@@ -92,10 +93,10 @@ fn admit_json(
         |error: &dyn std::fmt::Display| Violation::new(field, format!("cannot be read as JSON: {error}"));
     let text = std::str::from_utf8(&json).map_err(|error| unreadable(&error))?;
     let event = match parse::parse(text) {
-        Ok(Value::Object(event)) => event,
+        Ok(Json::Object(event)) => event,
         Ok(other) => {
-            let kind = shape::kind(&other);
-            return Err(Violation::new(field, format!("must be a JSON object, and is {kind}")).into());
+            let description = format!("must be a JSON object, and is {}", other.kind());
+            return Err(Violation::new(field, description).into());
         }
         Err(error) => return Err(unreadable(&error).into()),
     };
@@ -113,8 +114,8 @@ fn admit_json(
         fingerprint: grouping::fingerprint(&event, &exceptions, fields.message.as_deref()),
         row: (),
     };
-    let payload = payload::compress(&json).map_err(AdmissionError::Compression)?;
-    let row = Row::encode(&event, &fields, &payload);
+    let row = payload::compress_for(&json, |payload| Row::encode(&event, &fields, payload))
+        .map_err(AdmissionError::Compression)?;
     Ok(event.with_row(row))
 }
 
@@ -143,11 +144,12 @@ fn row_again(event: &Event<()>, row: &[u8]) -> io::Result<Row> {
     let payload = row::payload(row).ok_or_else(|| invalid("the record has no payload".to_owned()))?;
     let json = payload::decompress(payload)?;
     let text = std::str::from_utf8(&json).map_err(|error| invalid(error.to_string()))?;
-    let Value::Object(found) = parse::parse(text)? else {
+    let Json::Object(found) = parse::parse(text)? else {
         return Err(invalid("the payload is no JSON object".to_owned()));
     };
-    let read = || fields::read(&found, &fields::exceptions(&found)?, event.received_at);
-    let fields = read().map_err(|violation: Violation| invalid(violation.to_string()))?;
+    let unreadable = |violation: Violation| invalid(violation.to_string());
+    let exceptions = fields::exceptions(&found).map_err(unreadable)?;
+    let fields = fields::read(&found, &exceptions, event.received_at).map_err(unreadable)?;
     Ok(Row::encode(event, &fields, payload))
 }
 

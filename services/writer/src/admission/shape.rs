@@ -1,50 +1,56 @@
 //! Small shapes that JSON values come in.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
-/// What a value is, for an error message.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
+use super::json::{Json, Object};
 
 /// A text that PostgreSQL can store and an index or a list can bear: NULs replaced, at most `limit` characters.
-pub(super) fn text(text: &str, limit: usize) -> String {
-    let cleaned = text.chars().take(limit).map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c });
-    cleaned.collect()
+pub(super) fn text(text: &str, limit: usize) -> Cow<'_, str> {
+    // No text has more characters than bytes.
+    let text = match text.len() > limit {
+        true => text.char_indices().nth(limit).map_or(text, |(end, _)| &text[..end]),
+        false => text,
+    };
+    match memchr::memchr(0, text.as_bytes()) {
+        None => Cow::Borrowed(text),
+        Some(_) => Cow::Owned(text.replace('\0', "\u{fffd}")),
+    }
 }
 
 /// A string, number or boolean as text; `None` for anything else.
-pub(super) fn scalar(value: &Value, limit: usize) -> Option<String> {
+pub(super) fn scalar<'a>(value: &'a Json<'_>, limit: usize) -> Option<Cow<'a, str>> {
     match value {
-        Value::String(string) => Some(text(string, limit)),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(bool) => Some(bool.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Json::Text(string) => Some(text(string, limit)),
+        Json::Number(number) => Some(number.to_string().into()),
+        Json::Bool(bool) => Some(if *bool { "true" } else { "false" }.into()),
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
     }
 }
 
-/// An object as JSON without NULs in its texts and names, which jsonb cannot hold.
-pub(super) fn json_without_nul(object: &Map<String, Value>) -> String {
-    // Writing what was parsed to memory cannot fail.
-    let json = serde_json::to_string(object).unwrap_or_default();
+/// What was parsed as JSON without NULs in its texts and names, which jsonb cannot hold.
+pub(super) fn json_without_nul(object: &Object<'_>) -> String {
+    let json = json(object);
     // As serde_json writes it. Where it means something else, nothing is lost by looking closer.
-    if json.contains("\\u0000") { without_nul(&Value::Object(object.clone())).to_string() } else { json }
+    if json.contains("\\u0000") { self::json(&object_without_nul(object)) } else { json }
 }
 
-fn without_nul(value: &Value) -> Value {
+/// What was parsed, as JSON.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    // Writing to memory cannot fail, nor is there a map whose keys are no strings.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn object_without_nul<'a>(object: &'a Object<'_>) -> Object<'a> {
+    object.iter().map(|(name, value)| (text(name, usize::MAX), without_nul(value))).collect()
+}
+
+fn without_nul<'a>(value: &'a Json<'_>) -> Json<'a> {
     match value {
-        Value::String(string) => Value::String(text(string, usize::MAX)),
-        Value::Array(items) => items.iter().map(without_nul).collect(),
-        Value::Object(fields) => Value::Object(
-            fields.iter().map(|(name, value)| (text(name, usize::MAX), without_nul(value))).collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        Json::Text(string) => Json::Text(text(string, usize::MAX)),
+        Json::Array(items) => Json::Array(items.iter().map(without_nul).collect()),
+        Json::Object(object) => Json::Object(object_without_nul(object)),
+        Json::Null => Json::Null,
+        Json::Bool(bool) => Json::Bool(*bool),
+        Json::Number(number) => Json::Number(number.clone()),
     }
 }

@@ -1,4 +1,5 @@
 use chrono::TimeZone as _;
+use serde_json::Value;
 
 use super::*;
 use crate::row::Column;

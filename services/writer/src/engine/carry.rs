@@ -40,8 +40,9 @@ fn carry_group<F: FileSystem>(
     carried: &mut Carried,
 ) -> io::Result<()> {
     let (mut from, mut records) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+    let mut reader = log::Reader::new(directory);
     for position in group {
-        match log::read(directory, *position) {
+        match reader.read(*position) {
             Ok(record) => {
                 from.push(*position);
                 records.push(record);

@@ -8,7 +8,7 @@ use super::held::Held;
 use crate::{
     admission,
     event::Event,
-    log::{self, Position, ReadError, fs::FileSystem},
+    log::{Position, ReadError, Reader, fs::FileSystem},
 };
 
 /// How long to wait before reading again what could not be read.
@@ -37,7 +37,8 @@ pub(super) async fn load<F: FileSystem>(
         let (directory, positions) = (directory.clone(), missing);
         // Reading blocks, and what is read has to be taken apart again.
         let reading = tokio::task::spawn_blocking(move || {
-            positions.into_iter().map(|(place, at)| (place, at, restore(&directory, at))).collect::<Vec<_>>()
+            let mut reader = Reader::new(&directory);
+            positions.into_iter().map(|(place, at)| (place, at, restore(&mut reader, at))).collect::<Vec<_>>()
         });
         let read = match reading.await {
             Ok(read) => read,
@@ -64,7 +65,7 @@ pub(super) async fn load<F: FileSystem>(
     Some(loaded)
 }
 
-fn restore<F: FileSystem>(directory: &F, position: Position) -> Result<Event, ReadError> {
-    let record = log::read(directory, position)?;
+fn restore<F: FileSystem>(reader: &mut Reader<'_, F>, position: Position) -> Result<Event, ReadError> {
+    let record = reader.read(position)?;
     admission::restore(record).map_err(|error: io::Error| ReadError::Damaged(error.to_string()))
 }

@@ -30,6 +30,7 @@ mod segments;
 mod shard;
 pub mod sink;
 mod tries;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
@@ -88,6 +89,8 @@ pub enum EngineError {
 pub struct Settings {
     /// How many shards there are.
     pub shards: usize,
+    /// The most flushes of a shard in flight, each of other projects.
+    pub flights: usize,
     /// Flushed when so many are buffered.
     pub flush_events: usize,
     /// Flushed so long after the first was buffered.
@@ -126,6 +129,7 @@ impl From<&WriterArgs> for Settings {
     fn from(args: &WriterArgs) -> Self {
         Self {
             shards: args.shards.get(),
+            flights: args.flights.get(),
             flush_events: args.flush_events.get(),
             flush_interval: args.flush_interval,
             buffer_events: args.buffer_events.get(),

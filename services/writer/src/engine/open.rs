@@ -152,7 +152,7 @@ fn bring_home<F: FileSystem>(open: &mut [ShardLog<F>], mut found: Vec<Found>) ->
             let mut records = Vec::with_capacity(group.len());
             for found in &*group {
                 let from = &open[found.index].directory;
-                let read = log::read(from, found.record.position).map_err(io::Error::other);
+                let read = log::Reader::new(from).read(found.record.position).map_err(io::Error::other);
                 records.push(read.map_err(|source| in_directory(from, source))?);
             }
             let Some(home) = group.first().map(|found| found.home) else { continue };

@@ -1,6 +1,6 @@
 //! One project's part of a shard: its bounded buffer, its account, and whoever waits for it to be flushed.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use tokio::{sync::oneshot, time::Instant};
 
@@ -10,6 +10,7 @@ use super::{
     held::Held,
     memory::Memory,
     put_back::PutBack,
+    waiting::Waiting,
 };
 use crate::log::Position;
 
@@ -19,7 +20,7 @@ use crate::log::Position;
 /// those that were put back because they could not be stored.
 #[derive(Debug, Default)]
 pub(super) struct Project {
-    waiting: VecDeque<Held>,
+    waiting: Waiting,
     put_back: PutBack,
     /// How many of those that wait take memory.
     loaded: usize,
@@ -151,7 +152,7 @@ impl Project {
 
     /// When the oldest of the events that wait will have waited for `interval`, or those that were put back are tried again.
     pub(super) fn next_look(&self, interval: Duration) -> Option<Instant> {
-        let deadline = self.waiting.front().map(|held| held.since + interval);
+        let deadline = self.waiting.since().map(|since| since + interval);
         deadline.into_iter().chain(self.put_back.at()).min()
     }
 
@@ -192,7 +193,7 @@ impl Project {
     pub(super) fn take(&mut self, events: usize, again: bool, memory: &mut Memory) -> Option<Held> {
         let put_back = self.next(events, again)?;
         let queue = if put_back { &mut self.put_back.held } else { &mut self.waiting };
-        let held = queue.pop_front_if(|held| held.size() <= self.credit)?;
+        let held = queue.pop_front_if(|size| size <= self.credit)?;
         self.credit -= held.size();
         memory.unload(&held);
         self.loaded -= usize::from(held.is_loaded());
@@ -252,7 +253,7 @@ impl Project {
 
     /// The number of the first event that waits, or that the next one will have.
     fn first_waiting(&self) -> u64 {
-        let waiting = self.waiting.front().map(|held| held.number);
+        let waiting = self.waiting.first_number();
         waiting.into_iter().chain(self.put_back.first()).min().unwrap_or(self.account.accepted)
     }
 
@@ -270,35 +271,46 @@ impl Project {
         }
     }
 
-    /// The events that wait in the log, with those that were put back.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = &Held> {
-        self.put_back.held.iter().chain(&self.waiting)
+    /// Where those that wait are in the log, with those that were put back.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Position> {
+        self.put_back.held.positions().chain(self.waiting.positions())
     }
 
-    /// The same, to note where they are now.
-    pub(super) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Held> {
-        self.put_back.held.iter_mut().chain(&mut self.waiting)
+    /// Notes where those are now that wait and were `moved`.
+    pub(super) fn move_waiting(&mut self, mut moved: impl FnMut(Position) -> Option<Position>) {
+        for queue in [&mut self.put_back.held, &mut self.waiting] {
+            queue.change(|mut held| {
+                if let Some(to) = held.position().and_then(&mut moved) {
+                    held.move_to(to);
+                }
+                Some(held)
+            });
+        }
     }
 
-    /// Drops what waits and is `chosen`; gives where that was.
+    /// Drops what waits in the log and is `chosen` by where it is; gives where that was.
     pub(super) fn drop_waiting(
         &mut self,
         reason: DropReason,
         memory: &mut Memory,
-        mut chosen: impl FnMut(&Held) -> bool,
+        mut chosen: impl FnMut(Position) -> bool,
     ) -> Vec<Position> {
         let mut dropped = Vec::new();
         for queue in [&mut self.put_back.held, &mut self.waiting] {
             // In their order, and in one pass.
-            for held in std::mem::take(queue) {
-                if chosen(&held) { dropped.push(held) } else { queue.push_back(held) }
-            }
+            queue.change(|held| match held.position() {
+                Some(position) if chosen(position) => {
+                    dropped.push((held, position));
+                    None
+                }
+                _ => Some(held),
+            });
         }
-        for held in &dropped {
+        for (held, _) in &dropped {
             self.forget(held, Settled::Dropped(reason), memory);
         }
         self.answer_flushes();
-        dropped.iter().filter_map(Held::position).collect()
+        dropped.into_iter().map(|(_, position)| position).collect()
     }
 }
 

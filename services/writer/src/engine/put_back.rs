@@ -1,10 +1,10 @@
 //! The events of a project that could not be stored, and are tried again later, so that others go on.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held::Held;
+use super::{held::Held, waiting::Waiting};
 
 /// How long after events were put back they are tried again; doubled each time that some are.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -13,7 +13,7 @@ const MAX_DELAY: Duration = Duration::from_secs(30);
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct PutBack {
-    pub(super) held: VecDeque<Held>,
+    pub(super) held: Waiting,
     delay: Duration,
     /// When to try again.
     at: Option<Instant>,
@@ -41,6 +41,6 @@ impl PutBack {
 
     /// The lowest of their numbers.
     pub(super) fn first(&self) -> Option<u64> {
-        self.held.iter().map(|held| held.number).min()
+        self.held.lowest_number()
     }
 }

@@ -28,8 +28,10 @@ pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
     /// Cuts a file off.
     fn truncate(&self, file: &mut Self::File, length: u32) -> io::Result<()>;
+    /// Opens a file for reading parts of it.
+    fn open_to_read(&self, name: &str) -> io::Result<Self::File>;
     /// Reads a part of a file; an error if it is shorter.
-    fn read(&self, name: &str, offset: u32, length: u32) -> io::Result<Vec<u8>>;
+    fn read(&self, file: &Self::File, offset: u32, length: u32) -> io::Result<Vec<u8>>;
     /// Reads a file.
     fn read_all(&self, name: &str) -> io::Result<Vec<u8>>;
     /// Removes a file. It may be back after a crash, until [`FileSystem::sync_directory`].
@@ -100,9 +102,13 @@ impl FileSystem for Directory {
         file.set_len(length.into())
     }
 
-    fn read(&self, name: &str, offset: u32, length: u32) -> io::Result<Vec<u8>> {
+    fn open_to_read(&self, name: &str) -> io::Result<File> {
+        File::open(self.path.join(name))
+    }
+
+    fn read(&self, file: &File, offset: u32, length: u32) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        File::open(self.path.join(name))?.read_exact_at(&mut bytes, offset.into())?;
+        file.read_exact_at(&mut bytes, offset.into())?;
         Ok(bytes)
     }
 

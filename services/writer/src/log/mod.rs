@@ -178,15 +178,37 @@ pub enum ReadError {
     Io(io::Error),
 }
 
-/// Reads a record that was committed; from whatever thread, while others are appended.
-pub fn read<F: FileSystem>(fs: &F, position: Position) -> Result<Record, ReadError> {
-    let bytes = fs.read(&name(position.segment), position.offset, position.length).map_err(|error| {
-        match error.kind() {
+/// Reads records that were committed; from whatever thread, while others are appended.
+#[derive(Debug)]
+pub struct Reader<'a, F: FileSystem> {
+    fs: &'a F,
+    /// The segment that was read from last: neighbours are often read one after the other.
+    open: Option<(u64, F::File)>,
+}
+
+impl<'a, F: FileSystem> Reader<'a, F> {
+    /// A reader of the log in `fs`.
+    pub fn new(fs: &'a F) -> Self {
+        Self { fs, open: None }
+    }
+
+    /// Reads a record.
+    pub fn read(&mut self, position: Position) -> Result<Record, ReadError> {
+        let bytes = self.bytes(position).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => ReadError::Damaged(error.to_string()),
             _ => ReadError::Io(error),
-        }
-    })?;
-    Record::decode(&bytes).map_err(|error| ReadError::Damaged(error.to_string()))
+        })?;
+        Record::decode(&bytes).map_err(|error| ReadError::Damaged(error.to_string()))
+    }
+
+    fn bytes(&mut self, position: Position) -> io::Result<Vec<u8>> {
+        let Position { segment, offset, length } = position;
+        let file = match &self.open {
+            Some((open, file)) if *open == segment => file,
+            _ => &self.open.insert((segment, self.fs.open_to_read(&name(segment))?)).1,
+        };
+        self.fs.read(file, offset, length)
+    }
 }
 
 /// Removes segments whose events are all settled; from whatever thread. One that is not removed is read again at the next

@@ -294,9 +294,13 @@ impl FileSystem for Simulated {
         Ok(())
     }
 
-    fn read(&self, name: &str, offset: u32, length: u32) -> io::Result<Vec<u8>> {
+    fn open_to_read(&self, name: &str) -> io::Result<String> {
+        self.open(name)
+    }
+
+    fn read(&self, file: &String, offset: u32, length: u32) -> io::Result<Vec<u8>> {
         let mut state = self.call(Call::Look)?;
-        let content = &state.file(name)?.content;
+        let content = &state.file(file)?.content;
         let (from, length) = (usize::try_from(offset).unwrap(), usize::try_from(length).unwrap());
         content
             .get(from..from + length)

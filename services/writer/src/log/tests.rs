@@ -75,8 +75,11 @@ impl Model {
     /// Fails unless what was recovered is what was acknowledged, in order, and nothing that was never sent or twice.
     fn check(&self, fs: &Simulated, recovered: &Recovered) {
         assert_eq!(recovered.damage, [], "a crash tears what was not acknowledged, it does not damage");
-        let found: Vec<u64> =
-            recovered.records.iter().map(|found| number_of(&read(fs, found.position).unwrap())).collect();
+        let found: Vec<u64> = recovered
+            .records
+            .iter()
+            .map(|found| number_of(&Reader::new(fs).read(found.position).unwrap()))
+            .collect();
         assert!(found.is_sorted_by(|a, b| a < b), "in order and once: {found:?}");
         assert!(found.iter().all(|number| *number < self.sent));
         for number in self.acknowledged.values().flatten() {
@@ -268,7 +271,7 @@ fn it_works_on_a_real_directory() {
     drop(log);
     let (log, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
     let found: Vec<Record> =
-        recovered.records.iter().map(|found| read(&fs, found.position).unwrap()).collect();
+        recovered.records.iter().map(|found| Reader::new(&fs).read(found.position).unwrap()).collect();
     assert_eq!(found, (0..30).map(record).collect::<Vec<_>>());
     drop(log);
     remove(&fs, &recovered.segments.into_keys().collect::<Vec<_>>()).unwrap();

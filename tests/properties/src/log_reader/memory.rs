@@ -75,8 +75,12 @@ impl FileSystem for Memory {
         })
     }
 
-    fn read(&self, name: &str, offset: u32, length: u32) -> io::Result<Vec<u8>> {
-        self.with(name, |content| {
+    fn open_to_read(&self, name: &str) -> io::Result<String> {
+        self.open(name)
+    }
+
+    fn read(&self, file: &String, offset: u32, length: u32) -> io::Result<Vec<u8>> {
+        self.with(file, |content| {
             let part = content.get(index(offset)..index(offset).saturating_add(index(length)));
             part.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
         })

@@ -15,22 +15,28 @@ mod fingerprint;
 mod stack;
 mod variable;
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 pub use self::fingerprint::{Fingerprint, VERSION};
 use self::{fingerprint::Digest, stack::Stack};
-
-type Object = Map<String, Value>;
+use super::{
+    json::{Json, Object},
+    shape::{json, scalar},
+};
 
 /// How many exceptions of a chain tell what it is, from the one that was thrown on: more than SDKs send.
 const MAX_EXCEPTIONS: usize = 50;
 
 /// The fingerprint of an event with these `exceptions` and this `message`.
-pub(super) fn fingerprint(event: &Object, exceptions: &[&Object], message: Option<&str>) -> Fingerprint {
+pub(super) fn fingerprint(
+    event: &Object<'_>,
+    exceptions: &[&Object<'_>],
+    message: Option<&str>,
+) -> Fingerprint {
     let mut digest = Digest::new();
     let by_default = |digest: &mut Digest| default(digest, event, exceptions, message);
     match event.get("fingerprint") {
-        Some(Value::Array(parts)) if !parts.is_empty() => {
+        Some(Json::Array(parts)) if !parts.is_empty() => {
             // Alone it is what an event without a list has.
             if let [part] = parts.as_slice()
                 && is_default(part)
@@ -44,8 +50,8 @@ pub(super) fn fingerprint(event: &Object, exceptions: &[&Object], message: Optio
                     } else {
                         digest.add("part");
                         match part {
-                            Value::String(text) => digest.add(text),
-                            other => digest.add(&other.to_string()),
+                            Json::Text(text) => digest.add(text),
+                            other => digest.add(&json(other)),
                         }
                     }
                 }
@@ -57,15 +63,15 @@ pub(super) fn fingerprint(event: &Object, exceptions: &[&Object], message: Optio
 }
 
 /// Whether a part of the list stands for what the event would have without a list.
-fn is_default(part: &Value) -> bool {
-    let Value::String(text) = part else { return false };
+fn is_default(part: &Json<'_>) -> bool {
+    let Json::Text(text) = part else { return false };
     let inner = text.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}"));
     inner.is_some_and(|name| name.trim() == "default")
 }
 
-fn default(digest: &mut Digest, event: &Object, exceptions: &[&Object], message: Option<&str>) {
+fn default(digest: &mut Digest, event: &Object<'_>, exceptions: &[&Object<'_>], message: Option<&str>) {
     let exceptions = &exceptions[exceptions.len().saturating_sub(MAX_EXCEPTIONS)..];
-    let stacks: Vec<Stack<'_>> = exceptions.iter().map(|exception| Stack::of(exception)).collect();
+    let stacks: Vec<Stack<'_, '_>> = exceptions.iter().map(|exception| Stack::of(exception)).collect();
     if stack::have_frames(&stacks) {
         let says_in_app = stack::say_in_app(&stacks);
         for (exception, stack) in exceptions.iter().zip(&stacks) {
@@ -75,10 +81,11 @@ fn default(digest: &mut Digest, event: &Object, exceptions: &[&Object], message:
         }
         return;
     }
-    let says = |exception: &&&Object| {
-        !text(exception, "type").is_empty() || exception.get("value").is_some_and(|value| !value.is_null())
+    let says = |exception: &&Object<'_>| {
+        !text(exception, "type").is_empty()
+            || exception.get("value").is_some_and(|value| !matches!(value, Json::Null))
     };
-    if exceptions.iter().any(|exception| says(&exception)) {
+    if exceptions.iter().any(says) {
         for exception in exceptions {
             digest.add("value");
             digest.add(&variable::of_symbol(text(exception, "type")));
@@ -99,22 +106,19 @@ fn default(digest: &mut Digest, event: &Object, exceptions: &[&Object], message:
 
 /// The text of a member, or none.
 fn text<'a>(object: &'a Object, member: &str) -> &'a str {
-    object.get(member).and_then(Value::as_str).unwrap_or_default()
+    object.get(member).and_then(Json::as_text).unwrap_or_default()
 }
 
 /// An exception's value as text.
-fn value_of(exception: &Object) -> String {
-    exception
-        .get("value")
-        .and_then(|value| super::shape::scalar(value, super::fields::MAX_TEXT))
-        .unwrap_or_default()
+fn value_of<'a>(exception: &'a Object<'_>) -> Cow<'a, str> {
+    exception.get("value").and_then(|value| scalar(value, super::fields::MAX_TEXT)).unwrap_or_default()
 }
 
 /// What a message was made from, such as `user %s not found`.
-fn template(event: &Object) -> Option<&str> {
+fn template<'a>(event: &'a Object<'_>) -> Option<&'a str> {
     ["logentry", "message"]
         .iter()
-        .find_map(|member| event.get(*member)?.as_object()?.get("message")?.as_str())
+        .find_map(|member| event.get(*member)?.as_object()?.get("message")?.as_text())
         .filter(|template| !template.is_empty())
 }
 

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::admission::{fields, parse};
 
 fn of(event: &Value) -> Fingerprint {
-    let Value::Object(event) = event else { panic!("an event is an object") };
-    let exceptions = super::super::fields::exceptions(event).unwrap();
-    let message = super::super::fields::message(event).unwrap();
-    fingerprint(event, &exceptions, message.as_deref())
+    let text = event.to_string();
+    let Json::Object(event) = parse::parse(&text).unwrap() else { panic!("an event is an object") };
+    let exceptions = fields::exceptions(&event).unwrap();
+    let message = fields::message(&event).unwrap();
+    fingerprint(&event, &exceptions, message.as_deref())
 }
 
 fn exception(kind: &str, value: &str, frames: &Value) -> Value {

@@ -21,18 +21,16 @@ use crate::{
 };
 
 /// The most events in one flush. Beyond some hundreds a transaction's own cost no longer shows.
-const BATCH_EVENTS: usize = 1000;
+const BATCH_EVENTS: usize = 500;
 /// About the most bytes in one flush: what a failed try has to send again.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// The bytes of a project's turn.
 const TURN_BYTES: usize = 64 * 1024;
-/// The most flushes in flight.
-const FLIGHTS: usize = 1;
 
 impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Flushes what is due, if there is room for a flight.
     pub(super) fn take_off(&mut self) {
-        while self.flights.len() < FLIGHTS && !self.due.is_empty() && !self.left {
+        while self.flights.len() < self.settings.flights && !self.due.is_empty() && !self.left {
             let (seats, batch) = self.board();
             let sink = Arc::clone(&self.sink);
             let directory = self.journal.as_ref().map(|journal| journal.directory().clone());

@@ -54,10 +54,12 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let mut dropped = Vec::new();
         for project in self.projects.values_mut().filter(|project| project.logged_bytes() > level) {
             let mut bytes = project.logged_bytes();
-            dropped.extend(project.drop_waiting(DropReason::BufferFull, &mut self.memory, |held| {
-                let here = held.position().filter(|position| position.segment == segment && bytes > level);
-                bytes -= here.map_or(0, |position| position.length.into());
-                here.is_some()
+            dropped.extend(project.drop_waiting(DropReason::BufferFull, &mut self.memory, |position| {
+                let is_here = position.segment == segment && bytes > level;
+                if is_here {
+                    bytes -= u64::from(position.length);
+                }
+                is_here
             }));
         }
         if !dropped.is_empty() {
@@ -66,10 +68,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             self.metrics.drop_oldest(count);
         }
         let waiting = self.projects.values().flat_map(Project::waiting);
-        let mut kept: Vec<Position> = waiting
-            .filter_map(super::Held::position)
-            .filter(|position| position.segment == segment)
-            .collect();
+        let mut kept: Vec<Position> = waiting.filter(|position| position.segment == segment).collect();
         // In the order in which they were accepted, which is found again by it.
         kept.sort_unstable();
         for position in dropped {
@@ -86,22 +85,16 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let carried: HashMap<Position, Option<Position>> = journal.cleaned(cleaned).into_iter().collect();
         for project in self.projects.values_mut() {
             let mut is_damaged = false;
-            for held in project.waiting_mut() {
-                let Some(from) = held.position() else { continue };
-                match carried.get(&from) {
-                    Some(Some(to)) => {
-                        held.move_to(*to);
-                        journal.carried(from, *to);
-                    }
-                    Some(None) => is_damaged = true,
-                    None => {}
-                }
-            }
+            project.move_waiting(|from| {
+                let to = *carried.get(&from)?;
+                is_damaged |= to.is_none();
+                journal.carried(from, to?);
+                to
+            });
             if is_damaged {
                 let lost = |position: Position| carried.get(&position) == Some(&None);
                 let reason = DropReason::LogDamaged;
-                let dropped =
-                    project.drop_waiting(reason, &mut self.memory, |held| held.position().is_some_and(lost));
+                let dropped = project.drop_waiting(reason, &mut self.memory, lost);
                 for position in dropped {
                     self.metrics.settle(Settled::Dropped(reason), 1);
                     journal.settle(position);
@@ -122,7 +115,7 @@ fn choose(
     let mut waiting: HashMap<u64, Waiting> = HashMap::new();
     for project in projects.values() {
         let mut above = project.logged_bytes().saturating_sub(level);
-        for position in project.waiting().filter_map(super::Held::position) {
+        for position in project.waiting() {
             let bytes = u64::from(position.length);
             let waiting = waiting.entry(position.segment).or_default();
             waiting.events += 1;

@@ -131,7 +131,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             let leave_at = self.leave_at;
             let has_room = self.journal.as_ref().is_none_or(Journal::has_room);
             tokio::select! {
-                // A landing frees memory, and there is at most one: it comes before more is taken in.
+                // A landing frees memory, and there are few: it comes before more is taken in.
                 biased;
                 Some(landing) = self.flights.join_next() => {
                     self.land(&landing.context("a flush panicked")?);

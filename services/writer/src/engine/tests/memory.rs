@@ -50,6 +50,29 @@ async fn what_is_due_of_many_projects_goes_in_one_flush() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn flushes_in_flight_together_are_of_different_projects() {
+    let sink = Script::closed();
+    let bench = Bench::with(&sink, Settings { flights: 2, ..settings() }, None::<Logs>);
+    let [busy, other, third] = [(); 3].map(|()| ProjectId::new());
+    for project in [busy, busy, other, third] {
+        bench.accept(project, 50).await;
+    }
+    sink.permits.add_permits(2);
+    bench.settled(other).await;
+    let flown = |project| -> Vec<usize> {
+        let batches = sink.batches.lock().unwrap();
+        batches.iter().map(|(_, batch)| ids(batch, project).len()).collect()
+    };
+    assert_eq!(flown(busy).iter().sum::<usize>(), 50, "the rest waits for the first flush of its project");
+    assert_eq!(flown(third).iter().sum::<usize>(), 0, "two are in flight");
+    sink.permits.add_permits(2);
+    for project in [busy, third] {
+        bench.settled(project).await;
+    }
+    assert_eq!((flown(busy).iter().sum::<usize>(), flown(third).iter().sum::<usize>()), (100, 50));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_in_one_project_does_not_starve_another() {
     let (sink, flood, quiet) = (Script::closed(), ProjectId::new(), ProjectId::new());
     let bench = Bench::new(&sink);

@@ -50,6 +50,7 @@ struct Bench {
 fn settings() -> Settings {
     Settings {
         shards: 1,
+        flights: 1,
         flush_events: 50,
         flush_interval: INTERVAL,
         buffer_events: 500,

@@ -60,7 +60,7 @@ struct Model {
 
 /// A log so small that it is cleaned all the time.
 fn small(shards: usize) -> Settings {
-    Settings { shards, log_bytes: 0, buffer_events: 60, ..settings() }
+    Settings { shards, flights: 2, log_bytes: 0, buffer_events: 60, ..settings() }
 }
 
 impl Model {

@@ -65,7 +65,7 @@ pub struct WriterArgs {
     pub shards: NonZeroUsize,
     /// The most flushes of a shard in flight, each of other projects and on a connection of its own: while one waits for its
     /// commit, another is got ready.
-    #[arg(long, env = "MESHER_FLIGHTS", default_value = "2")]
+    #[arg(long, env = "MESHER_FLIGHTS", default_value = "3")]
     pub flights: NonZeroUsize,
     /// A project's events are flushed when so many are buffered.
     #[arg(long, env = "MESHER_FLUSH_EVENTS", default_value = "50")]

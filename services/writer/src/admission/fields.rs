@@ -103,7 +103,7 @@ pub(super) fn message<'a>(event: &'a Object<'_>) -> Result<Option<Cow<'a, str>>,
             None => None,
             Some(Json::Object(entry)) => ["formatted", "message"]
                 .iter()
-                .find_map(|part| entry.get(*part).and_then(Json::as_text).filter(|text| !text.is_empty())),
+                .find_map(|part| entry.get(part).and_then(Json::as_text).filter(|text| !text.is_empty())),
             Some(Json::Text(message)) => Some(message.as_ref()),
             Some(other) => return Err(unexpected(field, "a string or an object", other)),
         };

@@ -7,9 +7,10 @@ use super::json::{Json, Object};
 /// A text that PostgreSQL can store and an index or a list can bear: NULs replaced, at most `limit` characters.
 pub(super) fn text(text: &str, limit: usize) -> Cow<'_, str> {
     // No text has more characters than bytes.
-    let text = match text.len() > limit {
-        true => text.char_indices().nth(limit).map_or(text, |(end, _)| &text[..end]),
-        false => text,
+    let text = if text.len() > limit {
+        text.char_indices().nth(limit).map_or(text, |(end, _)| &text[..end])
+    } else {
+        text
     };
     match memchr::memchr(0, text.as_bytes()) {
         None => Cow::Borrowed(text),

@@ -118,7 +118,7 @@ fn value_of<'a>(exception: &'a Object<'_>) -> Cow<'a, str> {
 fn template<'a>(event: &'a Object<'_>) -> Option<&'a str> {
     ["logentry", "message"]
         .iter()
-        .find_map(|member| event.get(*member)?.as_object()?.get("message")?.as_text())
+        .find_map(|member| event.get(member)?.as_object()?.get("message")?.as_text())
         .filter(|template| !template.is_empty())
 }
 

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser};
 use http::Uri;
-use mesher_common::config::{ProcessArgs, ProcessConfig, duration};
+use mesher_common::{
+    config::{ProcessArgs, ProcessConfig, duration},
+    rate_limit::Setting,
+};
 
 use crate::client::ProxyArgs;
 
@@ -66,6 +69,15 @@ pub struct LimitArgs {
     /// The most requests at once; more are refused with status 503.
     #[arg(long, env = "MESHER_MAX_REQUESTS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_requests: u32,
+    /// How many calls that need no credentials, such as a login, a client may make at once, and in each period: COUNT/PERIOD,
+    /// or none. A client is an IPv4 address or an IPv6 network of 64 bits; behind a proxy it is the proxy, unless that is
+    /// one of --trusted-proxies.
+    #[arg(long, env = "MESHER_CLIENT_RATE_LIMIT", default_value = "100/10s")]
+    pub client_rate_limit: Setting,
+    /// The same for requests with API keys that turn out not to be valid. Past it, only keys that were valid a moment ago are
+    /// let through.
+    #[arg(long, env = "MESHER_BAD_KEY_RATE_LIMIT", default_value = "100/1m")]
+    pub bad_key_rate_limit: Setting,
     /// The most connections at once; more wait to be accepted.
     #[arg(long, env = "MESHER_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,

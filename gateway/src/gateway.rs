@@ -24,6 +24,7 @@ use crate::{
     deadline::Deadline,
     encoding::Encoded,
     error::ApiError,
+    guard::Guard,
     headers,
     ingest::{EventMetrics, Ingest, cors},
     metrics::Metrics,
@@ -48,6 +49,7 @@ pub(crate) struct Gateway {
     room: Arc<Semaphore>,
     probe_room: Semaphore,
     bodies: Bodies,
+    guard: Guard,
     metrics: Metrics,
     events: EventMetrics,
     /// Unless the API has no RPC that takes events.
@@ -79,6 +81,7 @@ impl Gateway {
     ) -> Arc<Self> {
         let writer = routes.iter().find(|route| route.ingest == Some(Ingest::StoreBatch)).cloned();
         let sentry = writer.map(|writer| Sentry::new(writer, limits.max_envelope as usize, registry));
+        let guard = Guard::new(&limits, registry);
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
@@ -89,6 +92,7 @@ impl Gateway {
             room: Arc::new(room),
             probe_room: Semaphore::new(MAX_PROBES),
             bodies: Bodies::new(),
+            guard,
             metrics: Metrics::new(registry),
             events: EventMetrics::new(registry),
             sentry,
@@ -236,6 +240,9 @@ impl Gateway {
             return self.counted(&route.template.to_string(), served).map_err(|refused| refused.error);
         }
         let room = self.room()?;
+        if route.is_open {
+            self.guard.call(origin.client)?;
+        }
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         if Encoded::of(&parts.headers) != Encoded::Plain {
             return Err(ApiError::unsupported_media_type("the body must come without a content-encoding"));

@@ -4,7 +4,8 @@
 //! descriptors; a new RPC with a rule is a new route, with no code here. A request passes
 //!
 //! 1. `server`: connections, HTTP/1.1 and HTTP/2;
-//! 2. `gateway`: health or a route, room for the request, its trace, its metrics, its deadline, its body;
+//! 2. `gateway`: health or a route, room for the request, what its client may do (`guard`), its trace, its metrics, its
+//!    deadline, its body;
 //! 3. `transcode`: the request message from path, query and body (`request`, `template`, `field`, `json`), the call
 //!    (`call`), and the answer's JSON, or for a stream (`stream`) one message's after the other; or, for events, `ingest`
 //!    and `sentry`, which pass them on as the bytes they are.
@@ -23,6 +24,7 @@ mod encoding;
 mod error;
 mod field;
 mod gateway;
+mod guard;
 mod headers;
 mod ingest;
 mod json;

@@ -10,6 +10,7 @@ mod errors;
 mod fields;
 mod forwarding;
 mod ingest;
+mod limits;
 mod new_rpc;
 mod openapi;
 mod rules;

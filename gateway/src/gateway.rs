@@ -81,7 +81,7 @@ impl Gateway {
     ) -> Arc<Self> {
         let writer = routes.iter().find(|route| route.ingest == Some(Ingest::StoreBatch)).cloned();
         let sentry = writer.map(|writer| Sentry::new(writer, limits.max_envelope as usize, registry));
-        let guard = Guard::new(&limits, registry);
+        let (guard, bodies) = (Guard::new(&limits, registry), Bodies::new(limits.body_timeout));
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
@@ -91,7 +91,7 @@ impl Gateway {
             proxies,
             room: Arc::new(room),
             probe_room: Semaphore::new(MAX_PROBES),
-            bodies: Bodies::new(),
+            bodies,
             guard,
             metrics: Metrics::new(registry),
             events: EventMetrics::new(registry),
@@ -118,6 +118,12 @@ impl Gateway {
         };
         headers::finish(response.headers_mut(), request_id);
         response
+    }
+
+    /// The answer to a request of a connection that there is no room for.
+    pub(crate) fn no_room(&self) -> Response<Body> {
+        let error = ApiError::from(status::shed("the gateway has too many connections: try again"));
+        error.into_response(&self.pool)
     }
 
     async fn probe(&self, method: &Method, path: &str) -> Result<Response<Body>, ApiError> {

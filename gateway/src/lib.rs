@@ -97,14 +97,14 @@ pub async fn spawn_api(
     let (shutdown, background) = (CancellationToken::new(), CancellationToken::new());
     let readiness = Readiness::new(checks(&routes), shutdown.clone());
     let mut registry = Registry::default();
-    let max_connections = usize::try_from(config.limits.max_connections)?;
+    let connections = server::Metrics::new(&mut registry);
     let pages = Pages::new(&routes, &pool)?;
-    let args = (config.limits, config.proxies);
+    let args = (config.limits.clone(), config.proxies);
     let gateway =
         Gateway::new((routes, pages), pool, args, &mut registry, readiness.clone(), shutdown.clone());
 
     let mut servers = JoinSet::new();
-    servers.spawn(server::serve(listener, gateway, max_connections, shutdown.clone()));
+    servers.spawn(server::serve(listener, gateway, config.limits, connections, shutdown.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(admin::serve(admin_listener, readiness, registry, background.clone()));
     let drain = async { Ok(()) };

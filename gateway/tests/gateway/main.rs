@@ -16,6 +16,7 @@ mod openapi;
 mod rules;
 mod sentry;
 mod server;
+mod slow;
 mod specification;
 mod streaming;
 mod support;

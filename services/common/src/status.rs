@@ -318,6 +318,11 @@ pub fn deadline_exceeded(limit: Duration) -> Status {
     )
 }
 
+/// The client does not send its request in time.
+pub fn too_slow(message: impl Into<String>) -> Status {
+    plain(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
+}
+
 /// Gives a status that tonic made by itself the form of all others: the reason, and no text of the machinery.
 pub fn typed(status: Status) -> Status {
     if status.code() == Code::Ok || !status.details().is_empty() {

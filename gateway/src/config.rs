@@ -74,8 +74,8 @@ pub struct LimitArgs {
     /// one of --trusted-proxies.
     #[arg(long, env = "MESHER_CLIENT_RATE_LIMIT", default_value = "100/10s")]
     pub client_rate_limit: Setting,
-    /// The same for requests with API keys that turn out not to be valid. Past it, only keys that were valid a moment ago are
-    /// let through.
+    /// How many API keys that turn out not to be valid a client may send with, and how often with each of them. Past it, only
+    /// keys that were valid a moment ago are let through.
     #[arg(long, env = "MESHER_BAD_KEY_RATE_LIMIT", default_value = "100/1m")]
     pub bad_key_rate_limit: Setting,
     /// How long a client may take to send the headers of a request, from their first byte on, or to send anything at all.

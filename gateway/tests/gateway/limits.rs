@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     support::{Answered, answered},
-    writer::{Fixture, KEY, WHOLE_KEY},
+    writer::{Fixture, KEY, OTHER_KEY},
 };
 
 const EVENT: &str = r#"{"message":"m"}"#;
@@ -86,7 +86,7 @@ fn login_was_let_through(answer: &Answered) {
 async fn after_many_bad_keys_a_client_is_let_through_only_with_one_that_was_good() {
     let flags = ["--bad-key-rate-limit", "3/1day", "--trusted-proxies", "127.0.0.1"];
     let fixture = Fixture::start_with(&flags).await;
-    assert_eq!(fixture.from("192.0.2.9", "/v1/events", WHOLE_KEY).await.status, 202);
+    assert_eq!(fixture.from("192.0.2.9", "/v1/events", OTHER_KEY).await.status, 202);
     for (path, body, status) in
         [("/v1/events", "{}", 401), ("/v1/events:batch", "[{}]", 401), ("/api/42/envelope/", "{}\n", 400)]
     {
@@ -95,15 +95,35 @@ async fn after_many_bad_keys_a_client_is_let_through_only_with_one_that_was_good
         let answer = answered(request.header("x-forwarded-for", "192.0.2.1").body(body)).await;
         assert_eq!(answer.status, status, "{path} {answer:?}");
     }
-    let refused = fixture.from("192.0.2.1", "/v1/events", "mshr_bad").await;
+    let refused = fixture.from("192.0.2.1", "/v1/events", "mshr_worse").await;
     refused.expect(429, "RATE_LIMITED");
     // A key that is not known to be good may be one more guess; one that is may come from anywhere.
     fixture.from("192.0.2.1", "/v1/events", KEY).await.expect(429, "RATE_LIMITED");
-    assert_eq!(fixture.from("192.0.2.1", "/v1/events", WHOLE_KEY).await.status, 202);
+    assert_eq!(fixture.from("192.0.2.1", "/v1/events", OTHER_KEY).await.status, 202);
     assert_eq!(fixture.from("192.0.2.2", "/v1/events", KEY).await.status, 202);
-    let url = format!("{}/api/42/envelope/?sentry_key=mshr_bad", fixture.url);
+    assert_eq!(fixture.from("192.0.2.1", "/v1/events", KEY).await.status, 202);
+    let url = format!("{}/api/42/envelope/?sentry_key=mshr_worst", fixture.url);
     let sdk = answered(fixture.client.post(url).header("x-forwarded-for", "192.0.2.1").body("{}\n")).await;
     assert_eq!((sdk.status, sdk.headers["retry-after"].to_str().unwrap()), (429, "28800"));
     assert_eq!(sdk.headers["x-sentry-rate-limits"], "28800:error:key:rate_limited");
     fixture.expect_metrics(&[r#"mesher_gateway_rate_limited_total{limit="bad_key"} 3"#]).await;
+}
+
+#[tokio::test]
+async fn an_application_whose_key_was_revoked_keeps_none_of_its_neighbours_out() {
+    let fixture = Fixture::start_with(&["--bad-key-rate-limit", "3/1day"]).await;
+    for _ in 0..4 {
+        assert_eq!(fixture.from("", "/v1/events", "mshr_revoked").await.status, 401);
+    }
+    for _ in 0..10 {
+        fixture.from("", "/v1/events", "mshr_revoked").await.expect(429, "RATE_LIMITED");
+    }
+    assert_eq!(fixture.from("", "/v1/events", KEY).await.status, 202);
+    // That one is good for its own project makes it no better for another.
+    let url = format!("{}/api/43/store/", fixture.url);
+    for status in [400, 400, 400, 400, 429, 429] {
+        let request = fixture.client.post(&url).header("x-sentry-auth", format!("Sentry sentry_key={KEY}"));
+        assert_eq!(answered(request.body(EVENT)).await.status, status);
+    }
+    assert_eq!(fixture.from("", "/v1/events", KEY).await.status, 202);
 }

@@ -23,7 +23,7 @@ const MAX_PERIOD: Duration = Duration::from_hours(24);
 const FORGOTTEN_AT_A_TIME: usize = 2;
 
 /// So many at once, and so many in each period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     count: NonZeroU32,
     period: Duration,
@@ -82,6 +82,12 @@ impl RateLimit {
         let there = self.period.saturating_sub(missing).as_nanos();
         let tokens = there * u128::from(self.count.get()) / self.period.as_nanos();
         u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+}
+
+impl fmt::Debug for RateLimit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 

@@ -100,7 +100,7 @@ impl ProjectService for Service {
         let change = ProjectChange {
             name: request.name.as_deref().map(|name| Name::parse("name", name)).transpose()?,
             slug: request.slug.as_deref().map(|slug| Slug::parse("slug", slug)).transpose()?,
-            rate_limit: request.rate_limit.as_ref().map(rate_limit).transpose()?,
+            rate_limit: request.rate_limit.map(rate_limit).transpose()?,
         };
         if change.name.is_none() && change.slug.is_none() && change.rate_limit.is_none() {
             let description = "is not set, and neither are slug and rate_limit: nothing would change";
@@ -138,7 +138,7 @@ impl ProjectService for Service {
             prefix: secret.expose().chars().take(API_KEY_SHOWN).collect(),
             created_at: self.clock.now(),
             revoked_at: None,
-            rate_limit: request.rate_limit.as_ref().map(rate_limit).transpose()?.flatten().into(),
+            rate_limit: request.rate_limit.map(rate_limit).transpose()?.flatten().into(),
         };
         let project_number = self.store.create_key(&key, secret.sha256()).await?;
         Ok(Response::new(proto::CreateApiKeyResponse {
@@ -180,7 +180,7 @@ impl ProjectService for Service {
         let id = ApiKeyId::parse("key_id", &request.key_id)?;
         let change = ApiKeyChange {
             name: request.name.as_deref().map(|name| Name::parse("name", name)).transpose()?,
-            rate_limit: request.rate_limit.as_ref().map(rate_limit).transpose()?,
+            rate_limit: request.rate_limit.map(rate_limit).transpose()?,
         };
         if change.name.is_none() && change.rate_limit.is_none() {
             let description = "is not set, and neither is rate_limit: nothing would change";
@@ -201,7 +201,7 @@ impl ProjectService for Service {
 }
 
 /// Reads a rate limit; nothing where there is to be none.
-fn rate_limit(limit: &proto::RateLimit) -> Result<Option<RateLimit>, Violation> {
+fn rate_limit(limit: proto::RateLimit) -> Result<Option<RateLimit>, Violation> {
     let count = u32::try_from(limit.events);
     let count = count.map_err(|_| Violation::new("rate_limit.events", "is negative"))?;
     let seconds = u32::try_from(limit.period_seconds).ok().filter(|seconds| *seconds <= MAX_RATE_PERIOD);

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser};
 use http::Uri;
-use mesher_common::config::{ProcessArgs, ProcessConfig, duration};
+use mesher_common::{
+    config::{ProcessArgs, ProcessConfig, duration},
+    rate_limit::Setting,
+};
 
 use crate::client::ProxyArgs;
 
@@ -66,7 +69,28 @@ pub struct LimitArgs {
     /// The most requests at once; more are refused with status 503.
     #[arg(long, env = "MESHER_MAX_REQUESTS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_requests: u32,
-    /// The most connections at once; more wait to be accepted.
+    /// How many calls that need no credentials, such as a login, a client may make at once, and in each period: COUNT/PERIOD,
+    /// or none. A client is an IPv4 address or an IPv6 network of 64 bits; behind a proxy it is the proxy, unless that is
+    /// one of --trusted-proxies.
+    #[arg(long, env = "MESHER_CLIENT_RATE_LIMIT", default_value = "100/10s")]
+    pub client_rate_limit: Setting,
+    /// How many API keys that turn out not to be valid a client may send with, and how often with each of them. Past it, only
+    /// keys that were valid a moment ago are let through.
+    #[arg(long, env = "MESHER_BAD_KEY_RATE_LIMIT", default_value = "100/1m")]
+    pub bad_key_rate_limit: Setting,
+    /// How long a client may take to send the headers of a request, from their first byte on, or to send anything at all.
+    #[arg(long, env = "MESHER_HEADER_TIMEOUT", default_value = "10s", value_parser = timeout)]
+    pub header_timeout: Duration,
+    /// How long a client may take to send the body of a request, and a second more for each KiB that has come: one that sends
+    /// it slower is answered with status 408.
+    #[arg(long, env = "MESHER_BODY_TIMEOUT", default_value = "10s", value_parser = timeout)]
+    pub body_timeout: Duration,
+    /// How long a connection may stay open without a request. Longer than that of a proxy in front, which would otherwise send
+    /// requests on connections that are being closed.
+    #[arg(long, env = "MESHER_IDLE_TIMEOUT", default_value = "75s", value_parser = timeout)]
+    pub idle_timeout: Duration,
+    /// The most connections at once. When there are more, the one that was idle the longest is closed; where all are busy, the
+    /// new one is refused with status 503.
     #[arg(long, env = "MESHER_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 }

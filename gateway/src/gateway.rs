@@ -24,6 +24,7 @@ use crate::{
     deadline::Deadline,
     encoding::Encoded,
     error::ApiError,
+    guard::Guard,
     headers,
     ingest::{EventMetrics, Ingest, cors},
     metrics::Metrics,
@@ -48,6 +49,7 @@ pub(crate) struct Gateway {
     room: Arc<Semaphore>,
     probe_room: Semaphore,
     bodies: Bodies,
+    guard: Guard,
     metrics: Metrics,
     events: EventMetrics,
     /// Unless the API has no RPC that takes events.
@@ -79,6 +81,7 @@ impl Gateway {
     ) -> Arc<Self> {
         let writer = routes.iter().find(|route| route.ingest == Some(Ingest::StoreBatch)).cloned();
         let sentry = writer.map(|writer| Sentry::new(writer, limits.max_envelope as usize, registry));
+        let (guard, bodies) = (Guard::new(&limits, registry), Bodies::new(limits.body_timeout));
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
@@ -88,7 +91,8 @@ impl Gateway {
             proxies,
             room: Arc::new(room),
             probe_room: Semaphore::new(MAX_PROBES),
-            bodies: Bodies::new(),
+            bodies,
+            guard,
             metrics: Metrics::new(registry),
             events: EventMetrics::new(registry),
             sentry,
@@ -114,6 +118,12 @@ impl Gateway {
         };
         headers::finish(response.headers_mut(), request_id);
         response
+    }
+
+    /// The answer to a request of a connection that there is no room for.
+    pub(crate) fn no_room(&self) -> Response<Body> {
+        let error = ApiError::from(status::shed("the gateway has too many connections: try again"));
+        error.into_response(&self.pool)
     }
 
     async fn probe(&self, method: &Method, path: &str) -> Result<Response<Body>, ApiError> {
@@ -236,6 +246,9 @@ impl Gateway {
             return self.counted(&route.template.to_string(), served).map_err(|refused| refused.error);
         }
         let room = self.room()?;
+        if route.is_open {
+            self.guard.call(origin.client)?;
+        }
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         if Encoded::of(&parts.headers) != Encoded::Plain {
             return Err(ApiError::unsupported_media_type("the body must come without a content-encoding"));

@@ -4,7 +4,8 @@
 //! descriptors; a new RPC with a rule is a new route, with no code here. A request passes
 //!
 //! 1. `server`: connections, HTTP/1.1 and HTTP/2;
-//! 2. `gateway`: health or a route, room for the request, its trace, its metrics, its deadline, its body;
+//! 2. `gateway`: health or a route, room for the request, what its client may do (`guard`), its trace, its metrics, its
+//!    deadline, its body;
 //! 3. `transcode`: the request message from path, query and body (`request`, `template`, `field`, `json`), the call
 //!    (`call`), and the answer's JSON, or for a stream (`stream`) one message's after the other; or, for events, `ingest`
 //!    and `sentry`, which pass them on as the bytes they are.
@@ -23,6 +24,7 @@ mod encoding;
 mod error;
 mod field;
 mod gateway;
+mod guard;
 mod headers;
 mod ingest;
 mod json;
@@ -95,14 +97,14 @@ pub async fn spawn_api(
     let (shutdown, background) = (CancellationToken::new(), CancellationToken::new());
     let readiness = Readiness::new(checks(&routes), shutdown.clone());
     let mut registry = Registry::default();
-    let max_connections = usize::try_from(config.limits.max_connections)?;
+    let connections = server::Metrics::new(&mut registry);
     let pages = Pages::new(&routes, &pool)?;
-    let args = (config.limits, config.proxies);
+    let args = (config.limits.clone(), config.proxies);
     let gateway =
         Gateway::new((routes, pages), pool, args, &mut registry, readiness.clone(), shutdown.clone());
 
     let mut servers = JoinSet::new();
-    servers.spawn(server::serve(listener, gateway, max_connections, shutdown.clone()));
+    servers.spawn(server::serve(listener, gateway, config.limits, connections, shutdown.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(admin::serve(admin_listener, readiness, registry, background.clone()));
     let drain = async { Ok(()) };

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::options::{Caller, caller};
 use self::{comments::Comments, schema::Schemas};
 use crate::{route::Route, routes::Routes};
 

@@ -7,6 +7,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use crate::{
     field::{FieldPath, Form, field_named, is_well_known},
     ingest::Ingest,
+    openapi::{Caller, caller},
     rule::Rule,
     template::{Template, Variable},
     upstream::Upstream,
@@ -39,6 +40,8 @@ pub(crate) struct Route {
     pub(crate) rpc: MethodDescriptor,
     /// The RPC's path at its service.
     pub(crate) rpc_path: PathAndQuery,
+    /// Whether the RPC needs no credentials.
+    pub(crate) is_open: bool,
     /// How the RPC is served, where that is not by transcoding.
     pub(crate) ingest: Option<Ingest>,
     /// Who serves the RPC.
@@ -92,6 +95,7 @@ impl Route {
         }
         Ok(Self {
             rpc: rpc.clone(),
+            is_open: caller(rpc) == Some(Caller::Anyone),
             ingest: Ingest::of(rpc),
             rpc_path: format!("/{}/{}", rpc.parent_service().full_name(), rpc.name()).parse()?,
             upstream,

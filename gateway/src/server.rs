@@ -1,5 +1,14 @@
-//! The HTTP server: versions 1.1 and 2 in plain text on one port, a bounded number of connections, and an end in
-//! order.
+//! The HTTP server: versions 1.1 and 2 in plain text on one port, a bounded number of connections that are bounded in what
+//! they take, and an end in order.
+//!
+//! Nobody holds a place for doing nothing: a connection that sends no request, or does not take its answer, is closed in
+//! time; and at once when somebody comes for whom there is no place, and it is idle. Where all are busy, whoever comes is
+//! answered with status 503, and does not wait in a queue.
+
+mod metrics;
+mod places;
+mod stream;
+mod watch;
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -10,50 +19,87 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore},
+    sync::Semaphore,
     task::JoinSet,
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::Gateway;
+pub(crate) use self::metrics::Metrics;
+use self::{
+    metrics::Closed,
+    places::{Place, Places},
+    stream::Stream,
+    watch::{Answer, Outstayed, Times, Watch},
+};
+use crate::{config::LimitArgs, gateway::Gateway};
 
-/// How long a client may take to send the headers of a request, and how long it may keep an idle connection.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of headers, the request line included.
 const MAX_HEADERS: usize = 32 << 10;
+/// The most headers of HTTP/1.1.
+const MAX_HEADER_COUNT: usize = 100;
 /// How often an HTTP/2 connection is probed, so that peers that vanished do not hold on to resources.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
+/// The most requests that an HTTP/2 client may have taken back before they were looked at, and the most that were broken
+/// off for its faults, before the connection is: work that is asked for in vain is an attack.
+const MAX_RESETS: usize = 20;
+const MAX_FAULTS: usize = 100;
+/// How long a client may take to take its answer, beyond the time that its request may take.
+const ANSWER_TIME: Duration = Duration::from_mins(1);
+/// How long a connection without requests stays that is told to go, so that it hears of it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The same for one whose place is wanted, which is long enough to tell it.
+const WORD: Duration = Duration::from_millis(20);
+/// The most connections without a place, which are told so; more are closed without a word.
+const MAX_AT_DOOR: usize = 64;
+/// How long one of them waits for the place of another that was told to go.
+const DOOR_TIME: Duration = Duration::from_secs(1);
 /// How long to wait when connections cannot be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What serves connections.
+struct Server {
+    gateway: Arc<Gateway>,
+    places: Places,
+    door: Arc<Semaphore>,
+    times: Times,
+    metrics: Metrics,
+    builder: Builder<TokioExecutor>,
+    stop: CancellationToken,
+}
 
 /// Serves until `stop` is cancelled, and then until the requests in hand are answered.
 pub(crate) async fn serve(
     listener: TcpListener,
     gateway: Arc<Gateway>,
-    max_connections: usize,
+    limits: LimitArgs,
+    metrics: Metrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let room = Arc::new(Semaphore::new(max_connections));
+    let times = Times {
+        head: limits.header_timeout,
+        idle: limits.idle_timeout,
+        request: limits.request_timeout + ANSWER_TIME,
+    };
+    let server = Arc::new(Server {
+        gateway,
+        places: Places::new(usize::try_from(limits.max_connections)?),
+        door: Arc::new(Semaphore::new(MAX_AT_DOOR)),
+        times,
+        metrics,
+        builder: builder(&times),
+        stop: stop.clone(),
+    });
     let mut connections = JoinSet::new();
     loop {
-        let accept = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
-        };
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            accepted = accept => match accepted {
-                (place, Ok((stream, peer))) => {
-                    let served = connection(stream, peer, Arc::clone(&gateway), stop.clone());
-                    connections.spawn(async move {
-                        served.await;
-                        drop(place);
-                    });
-                }
-                (_, Err(error)) => {
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, peer)) => server.receive(tcp, peer, &mut connections),
+                Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -65,40 +111,123 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, gateway: Arc<Gateway>, stop: CancellationToken) {
-    // Answers are written whole: to wait for more would only delay them.
-    let _ = stream.set_nodelay(true);
-    let spoken = Notify::new();
-    let service = service_fn(|request: http::Request<Incoming>| {
-        spoken.notify_one();
-        let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(gateway.handle(request, peer).await) }
-    });
+fn builder(times: &Times) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADERS);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The watch is more exact, unless requests come in one piece.
+        .header_read_timeout(times.idle.max(times.head))
+        .max_headers(MAX_HEADER_COUNT)
+        .max_buf_size(MAX_HEADERS);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
         .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_FAULTS)
         .max_header_list_size(u32::try_from(MAX_HEADERS).unwrap_or(u32::MAX));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // The header timeout of HTTP/1.1 only runs once the version is known.
-    let silent = async {
-        if tokio::time::timeout(HEADER_TIMEOUT, spoken.notified()).await.is_ok() {
-            std::future::pending::<()>().await;
+    builder
+}
+
+impl Server {
+    /// Serves a connection, or turns it away.
+    fn receive(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
+        // Answers are written whole: to wait for more would only delay them.
+        let _ = tcp.set_nodelay(true);
+        let server = Arc::clone(self);
+        if let Some(place) = self.places.take() {
+            connections.spawn(async move { server.serve(tcp, peer, place).await });
+        } else if let Ok(at_door) = Arc::clone(&self.door).try_acquire_owned() {
+            connections.spawn(async move {
+                let place = if server.places.close_one() {
+                    timeout(DOOR_TIME, server.places.wait()).await.ok().flatten()
+                } else {
+                    None
+                };
+                if let Some(place) = place {
+                    drop(at_door);
+                    server.serve(tcp, peer, place).await;
+                } else {
+                    server.metrics.close(Closed::NoRoom);
+                    server.turn_away(tcp).await;
+                }
+            });
+        } else {
+            self.metrics.close(Closed::NoRoom);
         }
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = silent => return,
-        () = stop.cancelled() => {
+    }
+
+    async fn serve(&self, tcp: TcpStream, peer: SocketAddr, place: Place) {
+        self.metrics.open.inc();
+        if let Some(reason) = self.watched(tcp, peer, place).await {
+            tracing::debug!(%peer, ?reason, "a connection was closed");
+            self.metrics.close(reason);
+        }
+        self.metrics.open.dec();
+    }
+
+    /// Serves a connection until it ends, or has outstayed something.
+    async fn watched(&self, tcp: TcpStream, peer: SocketAddr, place: Place) -> Option<Closed> {
+        let watch = Watch::new(place, self.times);
+        let service = service_fn(|request: http::Request<Incoming>| {
+            let in_hand = watch.begin();
+            let gateway = Arc::clone(&self.gateway);
+            async move {
+                let answer = gateway.handle(request, peer).await;
+                Ok::<_, Infallible>(answer.map(|body| Answer::new(body, in_hand)))
+            }
+        });
+        let stream = TokioIo::new(Stream { tcp, watch: Arc::clone(&watch) });
+        let mut connection = pin!(self.builder.serve_connection(stream, service));
+        // Why it was told to go, and how long it may stay then without a request.
+        let mut told: Option<(Option<Closed>, Instant)> = None;
+        loop {
+            let (mut until, outstayed) = watch.until();
+            if let Some((_, farewell)) = told
+                && outstayed != Outstayed::Request
+            {
+                until = farewell;
+            }
+            let now = Instant::now();
+            let (why, farewell) = if now < until {
+                tokio::select! {
+                    biased;
+                    ended = connection.as_mut() => {
+                        if let Err(error) = ended {
+                            tracing::debug!(%peer, %error, "a connection broke");
+                        }
+                        return told.and_then(|(why, _)| why);
+                    }
+                    () = watch.place().wanted().cancelled(), if told.is_none() => (Some(Closed::Wanted), WORD),
+                    () = self.stop.cancelled(), if told.is_none() => (None, FAREWELL),
+                    // What it does may change before that is over.
+                    () = sleep_until(until.min(now + self.times.shortest())) => continue,
+                }
+            } else {
+                let reason = Some(Closed::Outstayed(outstayed));
+                match told {
+                    Some((why, _)) if outstayed != Outstayed::Request => return why,
+                    None if outstayed == Outstayed::Idle => (reason, FAREWELL),
+                    _ => return reason,
+                }
+            };
             connection.as_mut().graceful_shutdown();
-            connection.await
+            told = Some((why, Instant::now() + farewell));
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
+    }
+
+    /// Tells a client that there is no room for it.
+    async fn turn_away(&self, tcp: TcpStream) {
+        let service = service_fn(|_: http::Request<Incoming>| {
+            std::future::ready(Ok::<_, Infallible>(self.gateway.no_room()))
+        });
+        let mut builder = self.builder.clone();
+        builder.http1().keep_alive(false);
+        let connection = builder.serve_connection(TokioIo::new(tcp), service);
+        // Whoever asks for nothing meanwhile need not be told.
+        let _ = timeout(DOOR_TIME, connection).await;
     }
 }

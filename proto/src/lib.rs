@@ -55,5 +55,5 @@ pub mod mesher {
     /// Users, sessions and members.
     pub mod user { #[doc = "Version 1."] pub mod v1 { generated!("mesher.user.v1"); } }
     /// Taking events in.
-    pub mod writer { #[doc = "Version 1."] pub mod v1 { generated!("mesher.writer.v1"); } }
+    pub mod writer { /* Where the generated code looks for it. */ use super::error; #[doc = "Version 1."] pub mod v1 { generated!("mesher.writer.v1"); } }
 }

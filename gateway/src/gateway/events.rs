@@ -40,6 +40,20 @@ impl Gateway {
         body: Incoming,
         origin: Origin<'_>,
     ) -> Result<Served, Refused> {
+        let attempt = self.guard.key(origin.client, parts)?;
+        let served = self.passed_on(ingest, route, parts, body, origin).await;
+        attempt.answered(served.as_ref());
+        served
+    }
+
+    async fn passed_on(
+        &self,
+        ingest: Ingest,
+        route: &Route,
+        parts: &Parts,
+        body: Incoming,
+        origin: Origin<'_>,
+    ) -> Result<Served, Refused> {
         let _room = self.room()?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         if Encoded::of(&parts.headers) == Encoded::Unknown {
@@ -76,6 +90,20 @@ impl Gateway {
     }
 
     async fn sentry_post(
+        &self,
+        sentry: &Sentry,
+        endpoint: &Endpoint<'_>,
+        parts: &Parts,
+        body: Incoming,
+        origin: Origin<'_>,
+    ) -> Result<Served, Refused> {
+        let attempt = self.guard.key(origin.client, parts)?;
+        let served = self.sentry_passed_on(sentry, endpoint, parts, body, origin).await;
+        attempt.answered(served.as_ref());
+        served
+    }
+
+    async fn sentry_passed_on(
         &self,
         sentry: &Sentry,
         endpoint: &Endpoint<'_>,

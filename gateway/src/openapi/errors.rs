@@ -67,8 +67,11 @@ pub(super) fn responses(circumstances: &Circumstances<'_>) -> BTreeMap<String, V
     }
     match circumstances.caller {
         Some(Caller::Session) => add(&[(401, &["CREDENTIALS_MISSING", "SESSION_INVALID"])]),
-        Some(Caller::ApiKey) => add(&[(401, &["CREDENTIALS_MISSING", "API_KEY_INVALID"])]),
-        Some(Caller::Anyone) | None => {}
+        Some(Caller::ApiKey) => {
+            add(&[(401, &["CREDENTIALS_MISSING", "API_KEY_INVALID"]), (429, &["RATE_LIMITED"])]);
+        }
+        Some(Caller::Anyone) => add(&[(429, &["RATE_LIMITED"])]),
+        None => {}
     }
     reasons.into_iter().map(|(status, reasons)| (status.to_string(), response(status, &reasons))).collect()
 }

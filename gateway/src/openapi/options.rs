@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 /// Who may call an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
+pub(crate) enum Caller {
     /// Anyone.
     Anyone,
     /// Whoever has a session.
@@ -36,7 +36,7 @@ pub(super) fn security_schemes() -> Value {
 }
 
 /// Who may call `rpc`; `None` if it does not say.
-pub(super) fn caller(rpc: &MethodDescriptor) -> Option<Caller> {
+pub(crate) fn caller(rpc: &MethodDescriptor) -> Option<Caller> {
     let access =
         option(&rpc.parent_pool().get_extension_by_name("mesher.access.v1.access")?, &rpc.options())?;
     let caller = access.get_field_by_name("caller")?.as_enum_number()?;

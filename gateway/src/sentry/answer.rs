@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use mesher_common::status::{KEY_FAULT, KeyFault};
+use mesher_common::status::{KEY_FAULT, KeyFault, LIMIT_SCOPE, LimitScope};
 use mesher_proto::mesher::error::v1::ErrorReason;
 use serde_json::json;
 
@@ -17,11 +17,15 @@ const RATE_LIMITS: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
 const MAX_REASON: usize = 200;
 
 /// All was taken in that could be, under this id if there is an event; `refused` says what could not.
-pub(super) fn accepted(id: Option<&str>, refused: Option<&str>) -> Response<Body> {
+pub(super) fn accepted(id: Option<&str>, refused: Option<&ApiError>) -> Response<Body> {
     let body = id.map_or_else(|| json!({}), |id| json!({ "id": id }));
     let mut response = with_json(StatusCode::OK, &body);
-    if let Some(reason) = refused {
-        response.headers_mut().insert(SENTRY_ERROR, one_line(reason));
+    if let Some(error) = refused {
+        let headers = response.headers_mut();
+        headers.insert(SENTRY_ERROR, one_line(error.message()));
+        if error.http() == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(RATE_LIMITS, rate_limits(error));
+        }
     }
     response
 }
@@ -33,19 +37,28 @@ pub(crate) fn refusal(error: &ApiError) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(SENTRY_ERROR, one_line(error.message()));
     if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
-        // Without it, SDKs wait for a minute.
-        let seconds = error.retry_after().unwrap_or(1);
-        headers.insert(header::RETRY_AFTER, seconds.into());
+        headers.insert(header::RETRY_AFTER, wait(error).into());
         if status == StatusCode::TOO_MANY_REQUESTS {
-            // Errors alone are limited: nothing else takes room.
-            let limit = format!("{seconds}:error:key:{}", reason_name(error.reason()).to_ascii_lowercase());
-            headers.insert(RATE_LIMITS, one_line(&limit));
+            headers.insert(RATE_LIMITS, rate_limits(error));
         }
     }
     if let Some(allow) = error.allow() {
         headers.insert(header::ALLOW, allow.clone());
     }
     response
+}
+
+/// For how many seconds an SDK is to wait, which would wait for a minute if it were not told.
+fn wait(error: &ApiError) -> u64 {
+    error.retry_after().unwrap_or(1)
+}
+
+/// What an SDK is to send no more of for now: errors alone are limited, for nothing else takes room.
+fn rate_limits(error: &ApiError) -> HeaderValue {
+    let of_project = error.about(LIMIT_SCOPE).as_deref() == Some(LimitScope::Project.name());
+    let scope = if of_project { "project" } else { "key" };
+    let reason = reason_name(error.reason()).to_ascii_lowercase();
+    one_line(&format!("{}:error:{scope}:{reason}", wait(error)))
 }
 
 /// The status that SDKs know for an error. To them a key that is wrong is a malformed request, and only one that was

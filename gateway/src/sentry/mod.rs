@@ -30,7 +30,6 @@ pub(crate) use self::endpoint::Endpoint;
 use self::{endpoint::Kind, envelope::Envelope, item::ItemType, metrics::Metrics};
 use crate::{
     call::Context,
-    error::ApiError,
     ingest::{MAX_EVENT, Refused, Sent, Served, Tally, send},
     route::Route,
 };
@@ -103,10 +102,13 @@ impl Sentry {
         self.metrics.count(&rest);
         let first = outcomes.iter().find_map(|outcome| outcome.as_ref().ok()).cloned();
         let id = id.map(EventId::to_hex).or(first);
-        let response = match outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
+        let refused = || outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+        // Of several reasons, one that an SDK can heed.
+        let heeded = refused().find(|error| error.http() == StatusCode::TOO_MANY_REQUESTS);
+        let response = match heeded.or_else(|| refused().next()) {
             Some(error) if outcomes.iter().all(Result::is_err) => answer::refusal(error),
             // An SDK that is refused throws away all that it sent, and some of it was taken in.
-            some => answer::accepted(id.as_deref(), some.map(ApiError::message)),
+            some => answer::accepted(id.as_deref(), some),
         };
         Ok(Served { response, tally: Tally::of(&outcomes) })
     }

@@ -115,7 +115,7 @@ async fn comments_options_and_types_are_in_it() {
     assert_eq!(request["properties"]["slug"]["type"], json!(["string", "null"]));
     let update = at("/paths/~1v1~1projects~1{project_id}/patch/requestBody");
     assert_eq!(update["required"], true);
-    assert_eq!(at("/components/schemas/UpdateProjectRequest/anyOf/1/required"), &json!(["slug"]));
+    assert_eq!(at("/components/schemas/UpdateProjectRequest/anyOf/2/required"), &json!(["slug"]));
     assert_eq!(at("/components/schemas/AddMemberRequest/allOf/0/oneOf/1/required"), &json!(["email"]));
     assert!(request["properties"].get("orgId").is_none(), "it is in the path");
     let list = at("/components/schemas/ListProjectsResponse");

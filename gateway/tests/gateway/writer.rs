@@ -4,12 +4,14 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use mesher_common::{
     handle::Handle,
+    rate_limit::RateLimit,
     server::ServerBuilder,
-    status::{self, KeyFault, Violation},
+    status::{self, KeyFault, LimitScope, Violation},
 };
 use mesher_gateway::spawn;
 use mesher_proto::mesher::writer::v1::{
@@ -27,6 +29,9 @@ use crate::support::{Answered, answered, client, config};
 /// The key of project 42.
 pub(crate) const KEY: &str = "mshr_x";
 
+/// Another.
+pub(crate) const OTHER_KEY: &str = "mshr_y";
+
 /// Takes every event that is a JSON object.
 #[derive(Clone, Default)]
 pub(crate) struct Writer(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -40,8 +45,8 @@ fn check(metadata: &MetadataMap) -> Result<(), Status> {
         Some("mshr_full") => Err(status::quota_exceeded("the project has as many events as it may")),
         Some("mshr_stopping") => Err(status::shutting_down()),
         Some("mshr_broken") => panic!("a bug"),
-        Some(KEY) if text("x-mesher-project").is_none_or(|number| number == "42") => Ok(()),
-        Some(KEY) => Err(status::api_key_invalid(KeyFault::OtherProject)),
+        Some(KEY | OTHER_KEY) if text("x-mesher-project").is_none_or(|number| number == "42") => Ok(()),
+        Some(KEY | OTHER_KEY) => Err(status::api_key_invalid(KeyFault::OtherProject)),
         Some(_) => Err(status::api_key_invalid(KeyFault::Unknown)),
     }
 }
@@ -50,6 +55,10 @@ impl Writer {
     fn take(&self, json: &[u8], id: String) -> Result<String, Status> {
         if !json.starts_with(b"{") {
             return Err(Violation::new("event", "is no object").into());
+        }
+        if json.starts_with(br#"{"over""#) {
+            let limit = RateLimit::new(10, 60).unwrap();
+            return Err(status::rate_limited(LimitScope::Project, limit, Duration::from_millis(5200)));
         }
         if json.len() > 1 << 20 {
             return Err(status::too_large(&Violation::new("event", "is larger than 1 MiB")));

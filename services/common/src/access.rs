@@ -11,9 +11,10 @@ use tracing::instrument;
 use uuid::Uuid;
 
 use crate::{
-    api_keys::{ApiKeys, Lookup as _, ResolveError},
+    api_keys::{ApiKey, ApiKeys, Lookup as _, ResolveError},
     db::DatabaseError,
     id::{OrgId, ProjectId, UserId},
+    rate_limit::RateLimit,
     secret::{Secret, SecretHash},
     status::{self, KeyFault, Violation},
 };
@@ -95,6 +96,19 @@ pub struct Member {
     pub role: Role,
 }
 
+/// A caller with a project's API key.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    /// The project.
+    pub project_id: ProjectId,
+    /// The key.
+    pub key: SecretHash,
+    /// How many events of the project are taken in, where it says so.
+    pub project_limit: Option<RateLimit>,
+    /// How many events are taken in with the key, where it says so.
+    pub key_limit: Option<RateLimit>,
+}
+
 /// Checks callers against the database.
 #[derive(Clone, Debug)]
 pub struct Access {
@@ -148,9 +162,9 @@ impl Access {
         Ok((Member { user_id, org_id, role }, request.into_inner()))
     }
 
-    /// Lets whoever holds a project's API key through, and says which project's. Where the call names a project by its
+    /// Lets whoever holds a project's API key through, and says which project's, and what may be sent with it. Where the call names a project by its
     /// number, the key must be that project's.
-    pub async fn api_key<R: ForApiKey>(&self, metadata: &MetadataMap) -> Result<ProjectId, AccessError> {
+    pub async fn api_key<R: ForApiKey>(&self, metadata: &MetadataMap) -> Result<Sender, AccessError> {
         let text = metadata
             .get(API_KEY_HEADER)
             .ok_or(AccessError::CredentialsMissing("an API key is needed, as x-mesher-key"))?;
@@ -160,15 +174,16 @@ impl Access {
             None => self.pool.look_up(&[hash]).await?.remove(&hash),
             Some(keys) => keys.get(hash).await?,
         };
-        let key = found.ok_or(AccessError::ApiKeyInvalid(KeyFault::Unknown))?;
+        let found = found.ok_or(AccessError::ApiKeyInvalid(KeyFault::Unknown))?;
         let named = metadata.get(PROJECT_NUMBER_HEADER).map(MetadataValue::as_encoded_bytes);
-        if named.is_some_and(|number| number != key.project_number.to_string().as_bytes()) {
+        if named.is_some_and(|number| number != found.project_number.to_string().as_bytes()) {
             return Err(AccessError::ApiKeyInvalid(KeyFault::OtherProject));
         }
-        if key.revoked {
+        if found.revoked {
             return Err(AccessError::ApiKeyInvalid(KeyFault::Revoked));
         }
-        Ok(key.project_id)
+        let ApiKey { project_id, project_limit, key_limit, .. } = found;
+        Ok(Sender { project_id, key: hash, project_limit, key_limit })
     }
 
     /// The session's user and, of the resource's organization, the id and the user's role in it.

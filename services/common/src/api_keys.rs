@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
-use crate::{db::DatabaseError, id::ProjectId, secret::SecretHash};
+use crate::{db::DatabaseError, id::ProjectId, rate_limit::RateLimit, secret::SecretHash};
 
 /// The most keys that are remembered, unknown ones included. Those in use stay when others are tried in masses.
 const MAX_KEYS: u64 = 100_000;
@@ -50,6 +50,35 @@ pub struct ApiKey {
     pub project_number: i64,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// How many events of the project are taken in, where it says so.
+    pub project_limit: Option<RateLimit>,
+    /// How many events are taken in with the key, where it says so.
+    pub key_limit: Option<RateLimit>,
+}
+
+/// A row of `resolve_api_keys`.
+#[derive(sqlx::FromRow)]
+struct Row {
+    position: i32,
+    project_id: ProjectId,
+    project_number: i64,
+    revoked: bool,
+    project_limit_events: Option<i32>,
+    project_limit_seconds: Option<i32>,
+    key_limit_events: Option<i32>,
+    key_limit_seconds: Option<i32>,
+}
+
+impl From<Row> for ApiKey {
+    fn from(row: Row) -> Self {
+        Self {
+            project_id: row.project_id,
+            project_number: row.project_number,
+            revoked: row.revoked,
+            project_limit: RateLimit::from_columns(row.project_limit_events, row.project_limit_seconds),
+            key_limit: RateLimit::from_columns(row.key_limit_events, row.key_limit_seconds),
+        }
+    }
 }
 
 /// Where keys are looked up: the database.
@@ -64,15 +93,18 @@ pub trait Lookup: Send + Sync + 'static {
 impl Lookup for PgPool {
     #[instrument(name = "db.resolve_api_keys", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ApiKey>, DatabaseError> {
-        let rows: Vec<(i32, ProjectId, i64, bool)> =
-            sqlx::query_as("SELECT position, project_id, project_number, revoked FROM resolve_api_keys($1)")
-                .bind(keys.iter().map(SecretHash::as_bytes).collect::<Vec<_>>())
-                .fetch_all(self)
-                .await?;
-        let by_key = |(position, project_id, project_number, revoked): (i32, ProjectId, i64, bool)| {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT position, project_id, project_number, revoked,
+                 project_limit_events, project_limit_seconds, key_limit_events, key_limit_seconds
+             FROM resolve_api_keys($1)",
+        )
+        .bind(keys.iter().map(SecretHash::as_bytes).collect::<Vec<_>>())
+        .fetch_all(self)
+        .await?;
+        let by_key = |row: Row| {
             // PostgreSQL counts from one.
-            let index = usize::try_from(position).ok()?.checked_sub(1)?;
-            Some((*keys.get(index)?, ApiKey { project_id, project_number, revoked }))
+            let index = usize::try_from(row.position).ok()?.checked_sub(1)?;
+            Some((*keys.get(index)?, row.into()))
         };
         Ok(rows.into_iter().filter_map(by_key).collect())
     }
@@ -280,7 +312,8 @@ mod tests {
     }
 
     fn api_key() -> ApiKey {
-        ApiKey { project_id: ProjectId::new(), project_number: 7, revoked: false }
+        let project_id = ProjectId::new();
+        ApiKey { project_id, project_number: 7, revoked: false, project_limit: None, key_limit: None }
     }
 
     fn start(fresh_for: Duration) -> (ApiKeys, Scripted) {

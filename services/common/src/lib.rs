@@ -18,6 +18,7 @@ pub mod level;
 pub mod paging;
 pub mod payload;
 pub mod public_url;
+pub mod rate_limit;
 pub mod rpc;
 pub mod secret;
 pub mod server;

@@ -7,6 +7,8 @@ use mesher_proto::mesher::error::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+use crate::rate_limit::RateLimit;
+
 /// The domain of every reason.
 pub const DOMAIN: &str = "mesher";
 
@@ -212,6 +214,52 @@ pub fn quota_exceeded(message: impl Into<String>) -> Status {
     retriable(Code::ResourceExhausted, ErrorReason::QuotaExceeded, message)
 }
 
+/// Whose rate limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitScope {
+    /// A project's.
+    Project,
+    /// An API key's.
+    Key,
+    /// A client's, by its address.
+    Client,
+}
+
+/// Where the scope of a rate limit stands in the metadata of an `ErrorInfo`.
+pub const LIMIT_SCOPE: &str = "scope";
+
+impl LimitScope {
+    /// Its name in the metadata of an `ErrorInfo`, under [`LIMIT_SCOPE`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Project => "PROJECT",
+            Self::Key => "KEY",
+            Self::Client => "CLIENT",
+        }
+    }
+}
+
+impl fmt::Display for LimitScope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Project => "the project",
+            Self::Key => "the API key",
+            Self::Client => "your address",
+        })
+    }
+}
+
+/// More came than is let through in that time; there will be room after `wait`.
+pub fn rate_limited(scope: LimitScope, limit: RateLimit, wait: Duration) -> Status {
+    build(
+        Code::ResourceExhausted,
+        ErrorReason::RateLimited,
+        format!("the rate limit of {scope} is reached, which is {limit}: try again later"),
+        &[(LIMIT_SCOPE, scope.name())],
+        ErrorDetails::with_retry_info(Some(wait)),
+    )
+}
+
 /// The disk takes nothing in.
 pub fn disk_unavailable(message: impl Into<String>) -> Status {
     retriable(Code::Unavailable, ErrorReason::DiskUnavailable, message)
@@ -268,6 +316,11 @@ pub fn deadline_exceeded(limit: Duration) -> Status {
         ErrorReason::DeadlineExceeded,
         format!("the call did not end within {limit:?}"),
     )
+}
+
+/// The client does not send its request in time.
+pub fn too_slow(message: impl Into<String>) -> Status {
+    plain(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
 }
 
 /// Gives a status that tonic made by itself the form of all others: the reason, and no text of the machinery.

@@ -8,6 +8,7 @@ use mesher_common::{
     id::{ApiKeyId, ProjectId},
     paging::Page,
     public_url::{PUBLIC_URL_HEADER, PublicUrl},
+    rate_limit::RateLimit,
     rpc::CALL_TIMEOUT,
     secret::{API_KEY_SHOWN, Secret},
     status::Violation,
@@ -18,12 +19,15 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
     error::ProjectError,
-    project::{ApiKey, NewProject, Project, ProjectChange},
+    project::{ApiKey, ApiKeyChange, NewProject, Project, ProjectChange, RateLimitColumns},
     store::Store,
 };
 
 /// What an API key is called when nobody says.
 const DEFAULT_KEY_NAME: &str = "default";
+
+/// The longest period of a rate limit, in seconds.
+const MAX_RATE_PERIOD: u32 = 86_400;
 
 /// How long a call goes on deleting events; the rest of the time that a call may take is for what it is in the middle of.
 const DELETION_TIME: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() / 2);
@@ -96,11 +100,11 @@ impl ProjectService for Service {
         let change = ProjectChange {
             name: request.name.as_deref().map(|name| Name::parse("name", name)).transpose()?,
             slug: request.slug.as_deref().map(|slug| Slug::parse("slug", slug)).transpose()?,
+            rate_limit: request.rate_limit.map(rate_limit).transpose()?,
         };
-        if change.name.is_none() && change.slug.is_none() {
-            return Err(
-                Violation::new("name", "is not set, and neither is slug: nothing would change").into()
-            );
+        if change.name.is_none() && change.slug.is_none() && change.rate_limit.is_none() {
+            let description = "is not set, and neither are slug and rate_limit: nothing would change";
+            return Err(Violation::new("name", description).into());
         }
         let project = self.store.update(id, change).await?;
         Ok(Response::new(proto::UpdateProjectResponse { project: Some(project.into()) }))
@@ -134,6 +138,7 @@ impl ProjectService for Service {
             prefix: secret.expose().chars().take(API_KEY_SHOWN).collect(),
             created_at: self.clock.now(),
             revoked_at: None,
+            rate_limit: request.rate_limit.map(rate_limit).transpose()?.flatten().into(),
         };
         let project_number = self.store.create_key(&key, secret.sha256()).await?;
         Ok(Response::new(proto::CreateApiKeyResponse {
@@ -167,13 +172,53 @@ impl ProjectService for Service {
         Ok(Response::new(proto::RevokeApiKeyResponse { api_key: Some(key.into()) }))
     }
 
+    async fn update_api_key(
+        &self,
+        request: Request<proto::UpdateApiKeyRequest>,
+    ) -> Result<Response<proto::UpdateApiKeyResponse>, Status> {
+        let (_, request) = self.access.role(request).await?;
+        let id = ApiKeyId::parse("key_id", &request.key_id)?;
+        let change = ApiKeyChange {
+            name: request.name.as_deref().map(|name| Name::parse("name", name)).transpose()?,
+            rate_limit: request.rate_limit.map(rate_limit).transpose()?,
+        };
+        if change.name.is_none() && change.rate_limit.is_none() {
+            let description = "is not set, and neither is rate_limit: nothing would change";
+            return Err(Violation::new("name", description).into());
+        }
+        let key = self.store.update_key(id, change).await?;
+        Ok(Response::new(proto::UpdateApiKeyResponse { api_key: Some(key.into()) }))
+    }
+
     async fn get_project_by_api_key(
         &self,
         request: Request<proto::GetProjectByApiKeyRequest>,
     ) -> Result<Response<proto::GetProjectByApiKeyResponse>, Status> {
-        let project_id = self.access.api_key::<proto::GetProjectByApiKeyRequest>(request.metadata()).await?;
-        let project = self.store.get(project_id).await?;
+        let sender = self.access.api_key::<proto::GetProjectByApiKeyRequest>(request.metadata()).await?;
+        let project = self.store.get(sender.project_id).await?;
         Ok(Response::new(proto::GetProjectByApiKeyResponse { project: Some(project.into()) }))
+    }
+}
+
+/// Reads a rate limit; nothing where there is to be none.
+fn rate_limit(limit: proto::RateLimit) -> Result<Option<RateLimit>, Violation> {
+    let count = u32::try_from(limit.events);
+    let count = count.map_err(|_| Violation::new("rate_limit.events", "is negative"))?;
+    let seconds = u32::try_from(limit.period_seconds).ok().filter(|seconds| *seconds <= MAX_RATE_PERIOD);
+    let wrong = || format!("is not within 0 and {MAX_RATE_PERIOD}");
+    let seconds = seconds.ok_or_else(|| Violation::new("rate_limit.period_seconds", wrong()))?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let limit = RateLimit::new(count, seconds.max(1));
+    let limit = limit.ok_or_else(|| Violation::new("rate_limit.events", "is more than 1000000000"))?;
+    Ok(Some(limit))
+}
+
+impl From<RateLimitColumns> for Option<proto::RateLimit> {
+    fn from(columns: RateLimitColumns) -> Self {
+        let (events, period_seconds) = columns.events().zip(columns.seconds())?;
+        Some(proto::RateLimit { events, period_seconds })
     }
 }
 
@@ -186,6 +231,7 @@ impl From<Project> for proto::Project {
             name: project.name.as_str().to_owned(),
             slug: project.slug.as_str().to_owned(),
             create_time: Some(timestamp(project.created_at)),
+            rate_limit: project.rate_limit.into(),
         }
     }
 }
@@ -199,6 +245,7 @@ impl From<ApiKey> for proto::ApiKey {
             prefix: key.prefix,
             create_time: Some(timestamp(key.created_at)),
             revoke_time: key.revoked_at.map(timestamp),
+            rate_limit: key.rate_limit.into(),
         }
     }
 }

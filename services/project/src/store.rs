@@ -15,7 +15,7 @@ use tracing::instrument;
 
 use crate::{
     error::ProjectError,
-    project::{ApiKey, NewProject, Project, ProjectChange},
+    project::{ApiKey, ApiKeyChange, NewProject, Project, ProjectChange, RateLimitColumns},
 };
 
 /// How many issues of a deleted project one statement deletes, with what events they have left.
@@ -45,7 +45,7 @@ impl Store {
     pub async fn create(&self, project: NewProject) -> Result<Project, ProjectError> {
         sqlx::query_as(
             "INSERT INTO projects (id, org_id, name, slug, created_at) VALUES ($1, $2, $3, $4, $5)
-             RETURNING id, org_id, number, name, slug, created_at",
+             RETURNING id, org_id, number, name, slug, created_at, rate_limit_events, rate_limit_seconds",
         )
         .bind(project.id)
         .bind(project.org_id)
@@ -67,19 +67,22 @@ impl Store {
     /// The project with an id.
     #[instrument(name = "db.project.get", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn get(&self, id: ProjectId) -> Result<Project, ProjectError> {
-        sqlx::query_as("SELECT id, org_id, number, name, slug, created_at FROM projects WHERE id = $1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(DatabaseError::from)?
-            .ok_or(ProjectError::ProjectNotFound(id))
+        sqlx::query_as(
+            "SELECT id, org_id, number, name, slug, created_at, rate_limit_events, rate_limit_seconds
+             FROM projects WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?
+        .ok_or(ProjectError::ProjectNotFound(id))
     }
 
     /// A page of an organization's projects, the newest first.
     #[instrument(name = "db.project.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn list(&self, org: OrgId, page: &Page) -> Result<Vec<Project>, ProjectError> {
         let projects = sqlx::query_as(
-            "SELECT id, org_id, number, name, slug, created_at
+            "SELECT id, org_id, number, name, slug, created_at, rate_limit_events, rate_limit_seconds
              FROM projects
              WHERE org_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
              ORDER BY created_at DESC, id DESC
@@ -99,13 +102,20 @@ impl Store {
     #[instrument(name = "db.project.update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn update(&self, id: ProjectId, change: ProjectChange) -> Result<Project, ProjectError> {
         let slug: Option<Slug> = change.slug.clone();
+        let limit = RateLimitColumns::from(change.rate_limit.flatten());
         sqlx::query_as(
-            "UPDATE projects SET name = coalesce($2, name), slug = coalesce($3, slug) WHERE id = $1
-             RETURNING id, org_id, number, name, slug, created_at",
+            "UPDATE projects SET name = coalesce($2, name), slug = coalesce($3, slug),
+                 rate_limit_events = CASE WHEN $4 THEN $5 ELSE rate_limit_events END,
+                 rate_limit_seconds = CASE WHEN $4 THEN $6 ELSE rate_limit_seconds END
+             WHERE id = $1
+             RETURNING id, org_id, number, name, slug, created_at, rate_limit_events, rate_limit_seconds",
         )
         .bind(id)
         .bind(change.name)
         .bind(change.slug)
+        .bind(change.rate_limit.is_some())
+        .bind(limit.events())
+        .bind(limit.seconds())
         .fetch_optional(&self.pool)
         .await
         .map_err(|error| {
@@ -191,8 +201,9 @@ impl Store {
     #[instrument(name = "db.api_key.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn create_key(&self, key: &ApiKey, hash: SecretHash) -> Result<i64, ProjectError> {
         sqlx::query_scalar(
-            "INSERT INTO api_keys (id, project_id, name, prefix, key_sha256, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)
+            "INSERT INTO api_keys
+                 (id, project_id, name, prefix, key_sha256, created_at, rate_limit_events, rate_limit_seconds)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              RETURNING (SELECT number FROM projects WHERE id = project_id)",
         )
         .bind(key.id)
@@ -201,6 +212,8 @@ impl Store {
         .bind(&key.prefix)
         .bind(hash.as_bytes())
         .bind(key.created_at)
+        .bind(key.rate_limit.events())
+        .bind(key.rate_limit.seconds())
         .fetch_one(&self.pool)
         .await
         .map_err(|error| {
@@ -216,7 +229,7 @@ impl Store {
     #[instrument(name = "db.api_key.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn list_keys(&self, project: ProjectId, page: &Page) -> Result<Vec<ApiKey>, ProjectError> {
         let keys = sqlx::query_as(
-            "SELECT id, project_id, name, prefix, created_at, revoked_at
+            "SELECT id, project_id, name, prefix, created_at, revoked_at, rate_limit_events, rate_limit_seconds
              FROM api_keys
              WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
              ORDER BY created_at DESC, id DESC
@@ -232,12 +245,34 @@ impl Store {
         Ok(keys)
     }
 
+    /// Changes an API key.
+    #[instrument(name = "db.api_key.update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn update_key(&self, id: ApiKeyId, change: ApiKeyChange) -> Result<ApiKey, ProjectError> {
+        let limit = RateLimitColumns::from(change.rate_limit.flatten());
+        sqlx::query_as(
+            "UPDATE api_keys SET name = coalesce($2, name),
+                 rate_limit_events = CASE WHEN $3 THEN $4 ELSE rate_limit_events END,
+                 rate_limit_seconds = CASE WHEN $3 THEN $5 ELSE rate_limit_seconds END
+             WHERE id = $1
+             RETURNING id, project_id, name, prefix, created_at, revoked_at, rate_limit_events, rate_limit_seconds",
+        )
+        .bind(id)
+        .bind(change.name)
+        .bind(change.rate_limit.is_some())
+        .bind(limit.events())
+        .bind(limit.seconds())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?
+        .ok_or(ProjectError::ApiKeyNotFound(id))
+    }
+
     /// Revokes an API key; one that is revoked already keeps its time.
     #[instrument(name = "db.api_key.revoke", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn revoke_key(&self, id: ApiKeyId, now: DateTime<Utc>) -> Result<ApiKey, ProjectError> {
         sqlx::query_as(
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1
-             RETURNING id, project_id, name, prefix, created_at, revoked_at",
+             RETURNING id, project_id, name, prefix, created_at, revoked_at, rate_limit_events, rate_limit_seconds",
         )
         .bind(id)
         .bind(now)

@@ -6,7 +6,8 @@ use mesher_common::{clock::Clock, id::ProjectId};
 use mesher_project::{error::ProjectError, store::Store};
 use mesher_proto::mesher::project::v1::{
     CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, GetProjectByApiKeyRequest,
-    GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RevokeApiKeyRequest, UpdateProjectRequest,
+    GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RateLimit, RevokeApiKeyRequest,
+    UpdateApiKeyRequest, UpdateProjectRequest,
 };
 use mesher_suite::{Key, Suite, error_info, reason, signed, violated_field, with_key};
 use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
@@ -27,8 +28,11 @@ async fn a_project_is_created_changed_and_deleted() {
     assert!(project.number > 0);
 
     let project_id = project.project_id.clone();
-    let change =
-        UpdateProjectRequest { project_id: project_id.clone(), name: Some("Shop".to_owned()), slug: None };
+    let change = UpdateProjectRequest {
+        project_id: project_id.clone(),
+        name: Some("Shop".to_owned()),
+        ..Default::default()
+    };
     let changed =
         projects.update_project(signed(&org.owner, change)).await.unwrap().into_inner().project.unwrap();
     assert_eq!((changed.name.as_str(), changed.slug.as_str()), ("Shop", "web"), "what is not set stays");
@@ -61,7 +65,7 @@ async fn slugs_are_unique_in_their_organization_and_numbers_everywhere() {
 
     let other = suite.projects().create_project(signed(&one.owner, create(&one.id, "Other", "other"))).await;
     let project_id = other.unwrap().into_inner().project.unwrap().project_id;
-    let change = UpdateProjectRequest { project_id, name: None, slug: Some("web".to_owned()) };
+    let change = UpdateProjectRequest { project_id, slug: Some("web".to_owned()), ..Default::default() };
     let taken = suite.projects().update_project(signed(&one.owner, change)).await.unwrap_err();
     assert_eq!(taken.code(), Code::AlreadyExists);
 
@@ -79,7 +83,8 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     let project = suite.project().await;
     let owner = &project.org.owner;
     let mut projects = suite.projects();
-    let request = CreateApiKeyRequest { project_id: project.id.clone(), name: "browser".to_owned() };
+    let request =
+        CreateApiKeyRequest { project_id: project.id.clone(), name: "browser".to_owned(), rate_limit: None };
     let created = projects.create_api_key(signed(owner, request)).await.unwrap().into_inner();
     let (key, secret) = (created.api_key.unwrap(), created.secret);
     assert!(secret.starts_with("mshr_") && secret.len() == 53, "{secret}");
@@ -132,6 +137,68 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     }
     let missing = projects.get_project_by_api_key(GetProjectByApiKeyRequest {}).await.unwrap_err();
     assert_eq!(reason(&missing), "CREDENTIALS_MISSING");
+}
+
+#[tokio::test]
+async fn projects_and_keys_have_rate_limits_that_can_be_set_and_taken_away() {
+    let suite = Suite::start().await;
+    let project = suite.project().await;
+    let (owner, project_id) = (&project.org.owner, project.id.clone());
+    let mut projects = suite.projects();
+    let limit = |events, period_seconds| Some(RateLimit { events, period_seconds });
+    let mut change = async |rate_limit| {
+        let change =
+            UpdateProjectRequest { project_id: project_id.clone(), rate_limit, ..Default::default() };
+        projects.update_project(signed(owner, change)).await
+    };
+    let changed = change(limit(100, 60)).await.unwrap().into_inner().project.unwrap();
+    assert_eq!(changed.rate_limit, limit(100, 60));
+    assert_eq!(change(limit(7, 0)).await.unwrap().into_inner().project.unwrap().rate_limit, limit(7, 1));
+    for (events, seconds, field) in [
+        (-1, 1, "rate_limit.events"),
+        (1_000_000_001, 1, "rate_limit.events"),
+        (1, -1, "rate_limit.period_seconds"),
+        (1, 86_401, "rate_limit.period_seconds"),
+    ] {
+        let refused = change(limit(events, seconds)).await.unwrap_err();
+        assert_eq!((refused.code(), violated_field(&refused).as_str()), (Code::InvalidArgument, field));
+    }
+    let name = UpdateProjectRequest {
+        project_id: project_id.clone(),
+        name: Some("Shop".to_owned()),
+        ..Default::default()
+    };
+    let mut projects = suite.projects();
+    let named = projects.update_project(signed(owner, name)).await.unwrap().into_inner().project.unwrap();
+    assert_eq!(named.rate_limit, limit(7, 1), "what is not set stays");
+    let none = UpdateProjectRequest {
+        project_id: project_id.clone(),
+        rate_limit: limit(0, 0),
+        ..Default::default()
+    };
+    let none = projects.update_project(signed(owner, none)).await.unwrap().into_inner().project.unwrap();
+    assert_eq!(none.rate_limit, None);
+
+    let create = CreateApiKeyRequest { project_id, rate_limit: limit(5, 10), ..Default::default() };
+    let created = projects.create_api_key(signed(owner, create)).await.unwrap().into_inner().api_key.unwrap();
+    assert_eq!(created.rate_limit, limit(5, 10));
+    let key_id = created.key_id.clone();
+    let change = |rate_limit, name: Option<&str>| UpdateApiKeyRequest {
+        key_id: key_id.clone(),
+        name: name.map(str::to_owned),
+        rate_limit,
+    };
+    for (rate_limit, name, expected) in [
+        (None, Some("browser"), limit(5, 10)),
+        (limit(9, 3600), None, limit(9, 3600)),
+        (limit(0, 5), None, None),
+    ] {
+        let request = signed(owner, change(rate_limit, name));
+        let changed = projects.update_api_key(request).await.unwrap().into_inner().api_key.unwrap();
+        assert_eq!((changed.rate_limit, changed.name.as_str()), (expected, "browser"));
+    }
+    let refused = projects.update_api_key(signed(owner, change(None, None))).await.unwrap_err();
+    assert_eq!(violated_field(&refused), "name");
 }
 
 #[tokio::test]

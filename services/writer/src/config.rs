@@ -8,7 +8,10 @@ use std::{
 };
 
 use clap::{Args, Parser, ValueEnum};
-use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration};
+use mesher_common::{
+    config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration},
+    rate_limit::Setting,
+};
 
 /// Mesher's writer: takes events in and stores them.
 #[derive(Clone, Debug, Parser)]
@@ -80,7 +83,15 @@ pub struct WriterArgs {
     /// How many days events are kept at the least. A day after that they are deleted, and issues without an event since.
     #[arg(long, env = "MESHER_RETENTION_DAYS", default_value = "90")]
     pub retention_days: NonZeroU16,
-    /// How long what the database said of an API key is remembered: so long does a revoked one go on working.
+    /// How many events of a project are taken in at once, and in each period, where the project has no rate limit of its own:
+    /// COUNT/PERIOD, such as 600/1m, or none.
+    #[arg(long, env = "MESHER_PROJECT_RATE_LIMIT", default_value_t)]
+    pub project_rate_limit: Setting,
+    /// The same of those that are sent with one API key, where the key has no rate limit of its own.
+    #[arg(long, env = "MESHER_KEY_RATE_LIMIT", default_value_t)]
+    pub key_rate_limit: Setting,
+    /// How long what the database said of an API key is remembered: so long does a revoked one go on working, and a
+    /// rate limit hold that was changed.
     #[arg(long, env = "MESHER_API_KEY_CACHE", default_value = "5s", value_parser = api_key_cache)]
     pub api_key_cache: Duration,
 }

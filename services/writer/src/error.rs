@@ -3,7 +3,11 @@
 use mesher_common::status;
 use tonic::Status;
 
-use crate::{admission::AdmissionError, engine::EngineError};
+use crate::{
+    admission::AdmissionError,
+    engine::{EngineError, account::RefuseReason},
+    limits::LimitReached,
+};
 
 /// Why a call fails, or an event of it.
 #[derive(Debug, thiserror::Error)]
@@ -11,9 +15,24 @@ pub enum WriterError {
     /// The event is refused.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
+    /// The event is beyond a rate limit.
+    #[error(transparent)]
+    RateLimited(#[from] LimitReached),
     /// The engine did not do what it was asked to.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl WriterError {
+    /// What an event is counted as that is refused with this before it comes to the engine.
+    pub fn refuse_reason(&self) -> RefuseReason {
+        match self {
+            Self::Admission(AdmissionError::Invalid(_)) => RefuseReason::Invalid,
+            Self::Admission(AdmissionError::TooLarge(_)) => RefuseReason::TooLarge,
+            Self::RateLimited(_) => RefuseReason::RateLimited,
+            Self::Admission(AdmissionError::Compression(_)) | Self::Engine(_) => RefuseReason::Internal,
+        }
+    }
 }
 
 impl From<WriterError> for Status {
@@ -22,6 +41,9 @@ impl From<WriterError> for Status {
             WriterError::Admission(AdmissionError::Invalid(violation)) => violation.into(),
             WriterError::Admission(AdmissionError::TooLarge(violation)) => status::too_large(&violation),
             WriterError::Admission(AdmissionError::Compression(cause)) => status::internal(&cause),
+            WriterError::RateLimited(LimitReached { scope, limit, wait }) => {
+                status::rate_limited(scope, limit, wait)
+            }
             WriterError::Engine(EngineError::Overloaded) => {
                 status::overloaded("the writer has too much to do: try again")
             }

@@ -1,6 +1,6 @@
 //! The writer: `mesher.writer.v1.WriterService`. It takes events in and stores them.
 //!
-//! An event passes [`service`] (proto to domain and back), [`admission`] (what can be normalised is, what cannot be
+//! An event passes [`service`] (proto to domain and back), [`limits`] (how many of a project, and with a key), [`admission`] (what can be normalised is, what cannot be
 //! is refused), [`log`] (on disk and synced, before it is acknowledged), [`engine`] (bounded buffers by project, in shards,
 //! flushed in batches) and [`store`] (all the SQL).
 //! `docs/architecture.md` has the writer's contract, with the test for each promise.
@@ -11,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod limits;
 pub mod log;
 pub mod row;
 pub mod service;
@@ -29,6 +30,7 @@ pub use crate::config::Config;
 use crate::{
     config::{Durability, WriterArgs},
     engine::{Engine, Logs, SEGMENT_BYTES, metrics::Metrics},
+    limits::{Defaults, Limits},
     service::Service,
     store::Store,
 };
@@ -58,7 +60,11 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
         Durability::Disk => Some(open_logs(&config.writer).await?),
         Durability::Memory => None,
     };
-    let (engine, shards) = Engine::new(settings, &Arc::new(store), &metrics, logs);
+    let limits = Limits::new(Defaults {
+        project: config.writer.project_rate_limit.0,
+        key: config.writer.key_rate_limit.0,
+    });
+    let (engine, shards) = Engine::new(settings, &Arc::new(limits.watch(store)), &metrics, logs);
     for shard in shards {
         server = server.background(|_| shard.run());
     }
@@ -68,6 +74,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let service = Service::new(
         access,
         engine.clone(),
+        limits,
         config.writer.durability,
         clock.clone(),
         server.shutdown_token(),

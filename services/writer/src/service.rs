@@ -4,13 +4,16 @@ use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use mesher_common::{
-    access::Access,
+    access::{Access, Sender},
     clock::{Clock, timestamp},
     id::{EventId, ProjectId},
     status::{self, Violation},
 };
-use mesher_proto::mesher::writer::v1::{
-    self as proto, event_payload, store_request, store_result, writer_service_server::WriterService,
+use mesher_proto::mesher::{
+    error::v1::ErrorReason,
+    writer::v1::{
+        self as proto, event_payload, store_request, store_result, writer_service_server::WriterService,
+    },
 };
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +25,11 @@ use crate::{
     config::Durability,
     engine::{
         Engine,
-        account::{Account, DropReason},
+        account::{Account, DropReason, RefuseReason},
     },
     error::WriterError,
     event::Event,
+    limits::{Grant, Limits},
 };
 
 /// The most events in one request.
@@ -38,6 +42,7 @@ const EVENTS_PER_TURN: usize = 32;
 pub struct Service {
     access: Access,
     engine: Engine,
+    limits: Limits,
     arrivals: Arrivals,
     started: prost_types::Timestamp,
     durability: proto::Durability,
@@ -45,11 +50,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service on `engine`, which makes events as durable as it says, by the time of `clock`. Its streams end when
+    /// The service on `engine`, which makes events as durable as it says, within `limits`, by the time of `clock`. Its streams end when
     /// `shutdown` is cancelled.
     pub fn new(
         access: Access,
         engine: Engine,
+        limits: Limits,
         durability: Durability,
         clock: Clock,
         shutdown: CancellationToken,
@@ -59,13 +65,13 @@ impl Service {
             Durability::Disk => proto::Durability::Disk,
             Durability::Memory => proto::Durability::Memory,
         };
-        Self { access, engine, arrivals: Arrivals::new(clock), started, durability, shutdown }
+        Self { access, engine, limits, arrivals: Arrivals::new(clock), started, durability, shutdown }
     }
 
     /// Admits what there is, and buffers it: a result for each event.
     async fn store_all(
         &self,
-        project: ProjectId,
+        sender: &Sender,
         payloads: &[proto::EventPayload],
     ) -> Result<Vec<proto::StoreResult>, Status> {
         if payloads.len() > MAX_BATCH {
@@ -75,7 +81,8 @@ impl Service {
         let times = self.arrivals.take(payloads.len());
         let mut events: Vec<Event> = Vec::with_capacity(payloads.len());
         let mut results = Vec::with_capacity(payloads.len());
-        let mut refused = 0;
+        let mut refused = [0; RefuseReason::ALL.len()];
+        let mut grant = self.limits.grant(sender, payloads.len());
         for (index, (payload, time)) in payloads.iter().zip(times).enumerate() {
             if index % EVENTS_PER_TURN == EVENTS_PER_TURN - 1 {
                 tokio::task::yield_now().await;
@@ -84,26 +91,45 @@ impl Service {
                 event_payload::Payload::Event(event) => Sent::Struct(event),
                 event_payload::Payload::Json(json) => Sent::Json(json),
             });
-            let outcome = match admitted(project, sent, &payload.event_id, time) {
+            let admit = || Ok(admitted(sender.project_id, sent, &payload.event_id, time)?);
+            let outcome = match grant.check().map_err(WriterError::from).and_then(|()| admit()) {
                 Ok(event) => {
+                    grant.use_for(&event);
                     let id = event.id.to_hex();
                     events.push(event);
                     store_result::Outcome::EventId(id)
                 }
                 Err(error) => {
-                    refused += 1;
-                    store_result::Outcome::Error(rpc_status(&WriterError::from(error).into()))
+                    refused[error.refuse_reason() as usize] += 1;
+                    store_result::Outcome::Error(rpc_status(&error.into()))
                 }
             };
             results.push(proto::StoreResult { outcome: Some(outcome) });
         }
-        if refused > 0 {
-            self.engine.refuse(project, refused).await.map_err(WriterError::from)?;
+        for reason in RefuseReason::ALL {
+            let count = refused[reason as usize];
+            if count > 0 {
+                self.engine.refuse(sender.project_id, reason, count).await.map_err(WriterError::from)?;
+            }
         }
         if !events.is_empty() {
-            self.engine.accept(project, events).await.map_err(WriterError::from)?;
+            self.accept(sender.project_id, events, &mut grant).await?;
         }
         Ok(results)
+    }
+
+    /// Buffers events, or gives back what they cost.
+    async fn accept(
+        &self,
+        project: ProjectId,
+        events: Vec<Event>,
+        grant: &mut Grant,
+    ) -> Result<(), WriterError> {
+        let accepted = self.engine.accept(project, events).await;
+        if accepted.is_err() {
+            grant.give_back();
+        }
+        Ok(accepted?)
     }
 
     /// Answers one request of a stream. The key is looked at each time: it may be revoked meanwhile.
@@ -113,8 +139,8 @@ impl Service {
         request: Result<proto::StoreStreamRequest, Status>,
     ) -> Result<proto::StoreStreamResponse, Status> {
         let request = request.map_err(status::typed)?;
-        let project = self.access.api_key::<proto::StoreStreamRequest>(metadata).await?;
-        let results = self.store_all(project, &request.events).await?;
+        let sender = self.access.api_key::<proto::StoreStreamRequest>(metadata).await?;
+        let results = self.store_all(&sender, &request.events).await?;
         Ok(proto::StoreStreamResponse {
             sequence: request.sequence,
             results,
@@ -129,20 +155,24 @@ impl WriterService for Service {
         &self,
         request: Request<proto::StoreRequest>,
     ) -> Result<Response<proto::StoreResponse>, Status> {
-        let project = self.access.api_key::<proto::StoreRequest>(request.metadata()).await?;
+        let sender = self.access.api_key::<proto::StoreRequest>(request.metadata()).await?;
         let sent = request.get_ref().payload.as_ref().map(|payload| match payload {
             store_request::Payload::Event(event) => Sent::Struct(event),
             store_request::Payload::Json(json) => Sent::Json(json),
         });
-        let event = match admitted(project, sent, "", self.arrivals.take_one()) {
+        let project = sender.project_id;
+        let mut grant = self.limits.grant(&sender, 1);
+        let admit = || Ok(admitted(project, sent, "", self.arrivals.take_one())?);
+        let event = match grant.check().map_err(WriterError::from).and_then(|()| admit()) {
             Ok(event) => event,
             Err(error) => {
-                self.engine.refuse(project, 1).await.map_err(WriterError::from)?;
-                return Err(WriterError::from(error).into());
+                self.engine.refuse(project, error.refuse_reason(), 1).await.map_err(WriterError::from)?;
+                return Err(error.into());
             }
         };
+        grant.use_for(&event);
         let event_id = event.id.to_hex();
-        self.engine.accept(project, vec![event]).await.map_err(WriterError::from)?;
+        self.accept(project, vec![event], &mut grant).await?;
         Ok(Response::new(proto::StoreResponse { event_id, durability: self.durability.into() }))
     }
 
@@ -150,8 +180,8 @@ impl WriterService for Service {
         &self,
         request: Request<proto::StoreBatchRequest>,
     ) -> Result<Response<proto::StoreBatchResponse>, Status> {
-        let project = self.access.api_key::<proto::StoreBatchRequest>(request.metadata()).await?;
-        let results = self.store_all(project, &request.get_ref().events).await?;
+        let sender = self.access.api_key::<proto::StoreBatchRequest>(request.metadata()).await?;
+        let results = self.store_all(&sender, &request.get_ref().events).await?;
         Ok(Response::new(proto::StoreBatchResponse { results, durability: self.durability.into() }))
     }
 
@@ -240,6 +270,22 @@ fn stats(account: &Account, started: prost_types::Timestamp) -> proto::WriterSta
         })
         .filter(|drop| drop.count > 0)
         .collect();
+    let refusals = RefuseReason::ALL
+        .into_iter()
+        .map(|reason| proto::writer_stats::Refusal {
+            reason: match reason {
+                RefuseReason::Invalid => ErrorReason::InvalidField,
+                RefuseReason::TooLarge => ErrorReason::TooLarge,
+                RefuseReason::RateLimited => ErrorReason::RateLimited,
+                RefuseReason::QuotaFull => ErrorReason::QuotaExceeded,
+                RefuseReason::LogFailed => ErrorReason::DiskUnavailable,
+                RefuseReason::Internal => ErrorReason::Internal,
+            }
+            .into(),
+            count: signed(account.refused_for(reason)),
+        })
+        .filter(|refusal| refusal.count > 0)
+        .collect();
     proto::WriterStats {
         start_time: Some(started),
         accepted_count: signed(account.accepted),
@@ -248,6 +294,7 @@ fn stats(account: &Account, started: prost_types::Timestamp) -> proto::WriterSta
         drops,
         dead_lettered_count: signed(account.dead_lettered),
         refused_count: signed(account.refused),
+        refusals,
     }
 }
 

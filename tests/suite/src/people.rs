@@ -97,7 +97,7 @@ impl Suite {
 
     /// Creates an API key of a project.
     pub async fn key_of(&self, project: &Project) -> Key {
-        let request = CreateApiKeyRequest { project_id: project.id.clone(), name: String::new() };
+        let request = CreateApiKeyRequest { project_id: project.id.clone(), ..Default::default() };
         let created = ok(self.projects().create_api_key(signed(&project.org.owner, request)).await);
         let id = created.api_key.map(|key| key.key_id).unwrap_or_default();
         Key { id, secret: created.secret, project: project.clone() }

@@ -32,6 +32,41 @@ impl DropReason {
     }
 }
 
+/// Why an event was refused, and so never accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefuseReason {
+    /// It is not what an event can be.
+    Invalid,
+    /// It is larger than allowed.
+    TooLarge,
+    /// It is beyond a rate limit.
+    RateLimited,
+    /// The project's quota on disk is full, or that of all.
+    QuotaFull,
+    /// The log on disk cannot be written.
+    LogFailed,
+    /// A fault of the writer's own.
+    Internal,
+}
+
+impl RefuseReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Invalid, Self::TooLarge, Self::RateLimited, Self::QuotaFull, Self::LogFailed, Self::Internal];
+
+    /// The reason as a metric's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too_large",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaFull => "quota_full",
+            Self::LogFailed => "log_failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// What became of an event that was flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -56,6 +91,7 @@ pub struct Account {
     pub dead_lettered: u64,
     /// Never acknowledged; not among the accepted.
     pub refused: u64,
+    refused_for: [u64; RefuseReason::ALL.len()],
     dropped: [u64; DropReason::ALL.len()],
 }
 
@@ -63,6 +99,17 @@ impl Account {
     /// How many were dropped for a reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]
+    }
+
+    /// How many were refused for a reason.
+    pub fn refused_for(&self, reason: RefuseReason) -> u64 {
+        self.refused_for[reason as usize]
+    }
+
+    /// Counts events that were refused.
+    pub(super) fn refuse(&mut self, reason: RefuseReason, count: u64) {
+        self.refused += count;
+        self.refused_for[reason as usize] += count;
     }
 
     /// Counts events that were buffered.

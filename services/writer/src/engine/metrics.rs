@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::account::{DropReason, Settled};
+use super::account::{DropReason, RefuseReason, Settled};
 
 /// Seconds; from a single COPY to one that was tried three times.
 const FLUSH_BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0];
@@ -17,11 +17,16 @@ struct EndLabels {
     end: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RefuseLabels {
+    reason: &'static str,
+}
+
 /// The engine's metrics; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     accepted: Counter,
-    refused: Counter,
+    refused: Family<RefuseLabels, Counter>,
     settled: Family<EndLabels, Counter>,
     buffered: Gauge,
     flush_seconds: Histogram,
@@ -33,14 +38,18 @@ impl Metrics {
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             accepted: Counter::default(),
-            refused: Counter::default(),
+            refused: Family::default(),
             settled: Family::default(),
             buffered: Gauge::default(),
             flush_seconds: Histogram::new(FLUSH_BUCKETS),
             damaged: Counter::default(),
         };
         registry.register("mesher_writer_accepted", "Events acknowledged", metrics.accepted.clone());
-        registry.register("mesher_writer_refused", "Events refused at admission", metrics.refused.clone());
+        registry.register(
+            "mesher_writer_refused",
+            "Events refused, and so never acknowledged, by reason",
+            metrics.refused.clone(),
+        );
         registry.register(
             "mesher_writer_settled",
             "Accepted events that are no longer buffered, by their end",
@@ -69,8 +78,8 @@ impl Metrics {
         self.buffered.inc_by(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn refuse(&self, count: u64) {
-        self.refused.inc_by(count);
+    pub(super) fn refuse(&self, reason: RefuseReason, count: u64) {
+        self.refused.get_or_create(&RefuseLabels { reason: reason.label() }).inc_by(count);
     }
 
     pub(super) fn settle(&self, settled: Settled, count: u64) {

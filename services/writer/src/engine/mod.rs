@@ -41,7 +41,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{account::Account, metrics::Metrics, project::Limits, sink::Sink};
+use self::{
+    account::{Account, RefuseReason},
+    metrics::Metrics,
+    project::Limits,
+    sink::Sink,
+};
 pub use self::{
     health::Health,
     open::{Logs, LogsError, SEGMENT_BYTES},
@@ -152,7 +157,7 @@ enum Command {
         done: oneshot::Sender<Result<(), EngineError>>,
     },
     /// Count events of a project that were refused at admission.
-    Refuse { project: ProjectId, count: u64 },
+    Refuse { project: ProjectId, reason: RefuseReason, count: u64 },
     /// Store what is buffered of a project, and say how many events were stored.
     Flush { project: ProjectId, done: oneshot::Sender<Result<u64, EngineError>> },
     /// Give a project's account.
@@ -224,9 +229,14 @@ impl Engine {
         accepted.await.map_err(|_| EngineError::Closing)?
     }
 
-    /// Counts events of a project that were refused at admission.
-    pub async fn refuse(&self, project: ProjectId, count: u64) -> Result<(), EngineError> {
-        self.send(project, Command::Refuse { project, count }).await
+    /// Counts events of a project that were refused at admission, for this reason.
+    pub async fn refuse(
+        &self,
+        project: ProjectId,
+        reason: RefuseReason,
+        count: u64,
+    ) -> Result<(), EngineError> {
+        self.send(project, Command::Refuse { project, reason, count }).await
     }
 
     /// Stores what was accepted of a project before the call, and says how many events that were.

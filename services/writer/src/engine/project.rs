@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     EngineError,
-    account::{Account, DropReason, Settled},
+    account::{Account, DropReason, RefuseReason, Settled},
     held::Held,
     memory::Memory,
     put_back::PutBack,
@@ -68,8 +68,8 @@ impl Project {
         self.account
     }
 
-    pub(super) fn refuse(&mut self, count: u64) {
-        self.account.refused += count;
+    pub(super) fn refuse(&mut self, reason: RefuseReason, count: u64) {
+        self.account.refuse(reason, count);
     }
 
     /// How many events are not settled.

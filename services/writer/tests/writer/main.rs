@@ -5,6 +5,7 @@
 mod accounting;
 mod disk;
 mod issues;
+mod limits;
 mod outage;
 mod retention;
 mod storing;

@@ -13,25 +13,30 @@ use serde_json::{Value, json};
 use crate::running::{Answer, PATIENCE, Running};
 
 /// A project with people's means to look at it.
-struct Shop {
-    running: Running,
-    token: String,
-    project: String,
-    dsn: String,
+pub(crate) struct Shop {
+    pub(crate) running: Running,
+    pub(crate) token: String,
+    pub(crate) project: String,
+    pub(crate) dsn: String,
 }
 
 impl Shop {
     async fn open() -> Self {
+        Self::open_with("{}").await
+    }
+
+    /// Opens it with a key that was made by this request.
+    pub(crate) async fn open_with(key: &str) -> Self {
         let running = Running::start().await;
         let token = running.token("ada@example.com").await;
         let (_, project, _) = running.project(&token).await;
-        let created = running.post(&format!("/v1/projects/{project}/api-keys"), &token, "{}").await;
+        let created = running.post(&format!("/v1/projects/{project}/api-keys"), &token, key).await;
         let dsn = created.text("/dsn");
         Self { running, token, project, dsn }
     }
 
     /// Stores what was sent, and reads an event back.
-    async fn event(&self, id: &str) -> Answer {
+    pub(crate) async fn event(&self, id: &str) -> Answer {
         let path = format!("/v1/projects/{}/events", self.project);
         self.running.post(&format!("{path}:flush"), &self.token, "{}").await;
         let event = self.running.get(&format!("{path}/{id}"), &self.token).await;
@@ -70,7 +75,7 @@ fn functions(value: &Value) -> Vec<&str> {
 
 /// Fails unless the event has all that the program said.
 #[track_caller]
-fn expect_whole(event: &Answer, exception: &str, sdk: &str) {
+pub(crate) fn expect_whole(event: &Answer, exception: &str, sdk: &str) {
     let payload = |pointer: &str| event.body.pointer(&format!("/payload{pointer}")).unwrap_or(&Value::Null);
     let values = payload("/exception/values").as_array().or(payload("/exception").as_array());
     let thrown =

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Command, EngineError, Settings,
+    account::RefuseReason,
     flight::Landing,
     health::Health,
     held::Held,
@@ -175,9 +176,9 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Accept { project, events, room, done } => self.accept(project, events, room, done),
-            Command::Refuse { project, count } => {
-                self.metrics.refuse(count);
-                self.projects.entry(project).or_default().refuse(count);
+            Command::Refuse { project, reason, count } => {
+                self.metrics.refuse(reason, count);
+                self.projects.entry(project).or_default().refuse(reason, count);
             }
             Command::Flush { project, done } => {
                 self.projects.entry(project).or_default().flush(done);
@@ -213,8 +214,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             self.settings.when_full == WhenFull::Reject && !project.has_room(events.len(), bytes, limits);
         let full = full || !journal.has_disk(bytes);
         if full || journal.is_failed() {
-            let error = if full { EngineError::QuotaFull } else { EngineError::LogFailed };
-            self.refuse(id, events.len(), done, error);
+            let reason = if full { RefuseReason::QuotaFull } else { RefuseReason::LogFailed };
+            self.refuse(id, events.len(), done, reason);
             return;
         }
         project.begin_logging(events.len(), bytes);
@@ -236,7 +237,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                     self.take_in(id, held, now);
                     let _ = done.send(Ok(()));
                 }
-                Err(_) => self.refuse(id, events.len(), done, EngineError::LogFailed),
+                Err(_) => self.refuse(id, events.len(), done, RefuseReason::LogFailed),
             }
         }
     }
@@ -246,11 +247,13 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         id: ProjectId,
         events: usize,
         done: oneshot::Sender<Result<(), EngineError>>,
-        error: EngineError,
+        reason: RefuseReason,
     ) {
+        let error =
+            if reason == RefuseReason::QuotaFull { EngineError::QuotaFull } else { EngineError::LogFailed };
         let count = u64::try_from(events).unwrap_or(u64::MAX);
-        self.metrics.refuse(count);
-        self.projects.entry(id).or_default().refuse(count);
+        self.metrics.refuse(reason, count);
+        self.projects.entry(id).or_default().refuse(reason, count);
         let _ = done.send(Err(error));
     }
 

@@ -1,6 +1,7 @@
 //! When what is flushed, in memory mode.
 
 use super::*;
+use crate::engine::account::RefuseReason;
 
 #[tokio::test(start_paused = true)]
 async fn the_fiftieth_event_flushes_at_once() {
@@ -195,7 +196,7 @@ async fn closing_stores_what_waits_and_refuses_what_comes() {
 async fn what_is_refused_is_counted_and_not_accepted() {
     let (sink, project) = (Script::open(), ProjectId::new());
     let bench = Bench::new(&sink);
-    bench.engine.refuse(project, 4).await.unwrap();
+    bench.engine.refuse(project, RefuseReason::Invalid, 4).await.unwrap();
     let account = bench.account(project).await;
     assert_eq!((account.accepted, account.refused), (0, 4));
 }

@@ -1,0 +1,215 @@
+//! What clients may do whom nobody knows, by their address: call what needs no credentials, and hold out API keys that are
+//! not valid. Both cost work before anybody can tell who is calling.
+//!
+//! Many may share an address, and one of them, whose key was revoked, must not keep the events of the others out. So what
+//! counts against an address are different keys, as of somebody who guesses; the same key again counts against itself; and
+//! one that was valid a moment ago is let through whatever else comes from there.
+
+use std::{
+    hash::{BuildHasher as _, Hash, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use http::request::Parts;
+use mesher_common::{
+    access::API_KEY_HEADER,
+    rate_limit::{Buckets, RateLimit},
+    status::{self, LimitScope},
+};
+use mesher_proto::mesher::error::v1::ErrorReason;
+use moka::sync::Cache;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::{
+    config::LimitArgs,
+    ingest::{Refused, Served},
+    sentry,
+};
+
+/// The most clients that are counted.
+const MAX_CLIENTS: usize = 100_000;
+/// The most keys of which it is remembered whether they were valid.
+const MAX_KEYS: u64 = 100_000;
+/// For how long.
+const KEY_MEMORY: Duration = Duration::from_mins(10);
+/// The bits of an IPv6 address that name a network: whoever has one has all of its addresses.
+const NETWORK: u128 = !0 << 64;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Labels {
+    limit: &'static str,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Guard {
+    calls: Limited<IpAddr>,
+    bad_keys: Limited<IpAddr>,
+    /// The same keys again.
+    repeated: Limited<(IpAddr, KeyName)>,
+    /// Whether a key was valid when it was tried the last time.
+    known: Cache<KeyName, bool>,
+    names: RandomState,
+    refused: Family<Labels, Counter>,
+}
+
+/// A hash of a key and of what it was held out for, by which nobody finds out the key.
+type KeyName = u64;
+
+/// A limit, and who used how much of it.
+#[derive(Debug)]
+struct Limited<K> {
+    limit: Option<RateLimit>,
+    buckets: Buckets<K>,
+}
+
+impl<K: Clone + Eq + Hash + Ord> Limited<K> {
+    fn new(limit: Option<RateLimit>) -> Self {
+        Self { limit, buckets: Buckets::new(MAX_CLIENTS) }
+    }
+
+    /// Uses the limit once, if that can be.
+    fn take(&self, who: &K) -> Result<(), Status> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let now = Instant::now();
+        if self.buckets.take(who, limit, 1, now) == 1 {
+            return Ok(());
+        }
+        Err(status::rate_limited(LimitScope::Client, limit, self.buckets.wait(who, limit, now)))
+    }
+
+    /// Whether it could be used once more.
+    fn check(&self, who: &K) -> Result<(), Status> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        match self.buckets.wait(who, limit, Instant::now()) {
+            Duration::ZERO => Ok(()),
+            wait => Err(status::rate_limited(LimitScope::Client, limit, wait)),
+        }
+    }
+}
+
+impl Guard {
+    /// A guard with the limits in `args`, which counts in `registry`.
+    pub(crate) fn new(args: &LimitArgs, registry: &mut Registry) -> Self {
+        let refused = Family::default();
+        registry.register(
+            "mesher_gateway_rate_limited",
+            "Requests refused for the rate limit of a client's address: calls without credentials (unauthenticated), and \
+             requests after others with API keys that were not valid (bad_key)",
+            refused.clone(),
+        );
+        Self {
+            calls: Limited::new(args.client_rate_limit.0),
+            bad_keys: Limited::new(args.bad_key_rate_limit.0),
+            repeated: Limited::new(args.bad_key_rate_limit.0),
+            known: Cache::builder().max_capacity(MAX_KEYS).time_to_live(KEY_MEMORY).build(),
+            names: RandomState::new(),
+            refused,
+        }
+    }
+
+    /// Lets a call through that needs no credentials.
+    pub(crate) fn call(&self, client: IpAddr) -> Result<(), Status> {
+        self.calls.take(&named(client)).inspect_err(|_| self.count("unauthenticated"))
+    }
+
+    /// Lets a request with an API key through, whose key is not looked at yet.
+    pub(crate) fn key(&self, client: IpAddr, parts: &Parts) -> Result<Attempt<'_>, Status> {
+        let client = named(client);
+        let key = key(parts).map(|key| self.names.hash_one((key, parts.uri.path())));
+        let was_valid = key.and_then(|key| self.known.get(&key));
+        let allowed = match (key, was_valid) {
+            (_, Some(true)) => Ok(()),
+            (Some(key), Some(false)) => self.repeated.check(&(client, key)),
+            _ => self.bad_keys.check(&client),
+        };
+        allowed.inspect_err(|_| self.count("bad_key"))?;
+        Ok(Attempt { guard: self, client, key, was_valid })
+    }
+
+    fn count(&self, limit: &'static str) {
+        self.refused.get_or_create(&Labels { limit }).inc();
+    }
+}
+
+/// A request with an API key.
+#[derive(Debug)]
+pub(crate) struct Attempt<'g> {
+    guard: &'g Guard,
+    client: IpAddr,
+    /// The key, unless it stands in the body.
+    key: Option<KeyName>,
+    was_valid: Option<bool>,
+}
+
+impl Attempt<'_> {
+    /// Notes what the writer said of the key.
+    pub(crate) fn answered(self, served: Result<&Served, &Refused>) {
+        let Self { guard, client, key, was_valid } = self;
+        let is_valid = match served {
+            Ok(_) => true,
+            Err(refused) if refused.error.reason() == ErrorReason::ApiKeyInvalid => false,
+            // Nothing was said of it.
+            Err(_) => return,
+        };
+        if let Some(key) = key.filter(|_| was_valid != Some(is_valid)) {
+            guard.known.insert(key, is_valid);
+        }
+        if !is_valid {
+            // Of several at once, those beyond the limit were let through already.
+            let _ = match (key, was_valid) {
+                (Some(key), Some(false)) => guard.repeated.take(&(client, key)),
+                _ => guard.bad_keys.take(&client),
+            };
+        }
+    }
+}
+
+/// The key that a request has in its headers or its query, whatever it is. Of one that has it in the body, it is not known.
+fn key(parts: &Parts) -> Option<Vec<u8>> {
+    match parts.headers.get(API_KEY_HEADER) {
+        Some(key) => Some(key.as_bytes().to_vec()),
+        None => sentry::auth::key(&parts.headers, parts.uri.query()).ok()?.map(String::into_bytes),
+    }
+}
+
+/// Who is one client: an IPv4 address, or an IPv6 network.
+fn named(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_an_address_or_an_ipv6_network_and_waits_as_long_as_it_is_told() {
+        let limited = Limited::new(RateLimit::new(2, 10));
+        let take = |client: &str| limited.take(&named(client.parse().unwrap()));
+        for client in ["2001:db8::1", "2001:db8::ffff:0:0:1", "192.0.2.1", "::ffff:192.0.2.1"] {
+            take(client).unwrap();
+        }
+        for client in ["2001:db8:0:0:1234::", "192.0.2.1"] {
+            let refused = take(client).unwrap_err();
+            let info = tonic_types::StatusExt::get_details_error_info(&refused).unwrap();
+            assert_eq!((info.reason.as_str(), info.metadata["scope"].as_str()), ("RATE_LIMITED", "CLIENT"));
+            assert!(limited.check(&named(client.parse().unwrap())).is_err());
+        }
+        take("2001:db8:0:1::1").unwrap();
+        take("192.0.2.2").unwrap();
+        tokio::time::advance(Duration::from_secs(6)).await;
+        limited.check(&"192.0.2.1".parse().unwrap()).unwrap();
+        take("192.0.2.1").unwrap();
+        take("192.0.2.1").unwrap_err();
+    }
+}

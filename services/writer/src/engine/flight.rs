@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesher_common::id::ProjectId;
+use rand::rngs::StdRng;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -48,13 +49,14 @@ pub(super) async fn fly<S: Sink, F: FileSystem>(
     directory: Option<F>,
     closed: &CancellationToken,
     perseverance: &Perseverance,
+    random: StdRng,
 ) -> Vec<End> {
     let seats = batch.len();
     let Some(loaded) = load(batch, directory, closed).await else { return vec![End::Left; seats] };
     let mut ends = vec![End::Settled(Settled::Dropped(DropReason::LogDamaged)); seats];
     let (places, events): (Vec<usize>, Vec<Event>) =
         loaded.into_iter().enumerate().filter_map(|(place, event)| Some((place, event?))).unzip();
-    for (place, end) in places.into_iter().zip(flush(sink, &events, perseverance).await) {
+    for (place, end) in places.into_iter().zip(flush(sink, &events, perseverance, random).await) {
         ends[place] = end;
     }
     ends

@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use mesher_common::db::DatabaseError;
-use rand::RngExt as _;
+use rand::{RngExt as _, rngs::StdRng};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -62,11 +62,17 @@ enum Failure {
 }
 
 /// Stores a batch, and says of each event what became of it.
-pub(super) async fn flush<S: Sink>(sink: &S, batch: &[Event], perseverance: &Perseverance) -> Vec<End> {
+pub(super) async fn flush<S: Sink>(
+    sink: &S,
+    batch: &[Event],
+    perseverance: &Perseverance,
+    random: StdRng,
+) -> Vec<End> {
     let mut flush = Flush {
         sink,
         batch,
         perseverance,
+        random,
         ends: vec![None; batch.len()],
         alone: Vec::new(),
         has_stored: false,
@@ -83,6 +89,7 @@ struct Flush<'a, S> {
     sink: &'a S,
     batch: &'a [Event],
     perseverance: &'a Perseverance,
+    random: StdRng,
     /// `None` for what is to be put back.
     ends: Vec<Option<End>>,
     /// Events that failed alone, for something that may lie in them.
@@ -126,7 +133,7 @@ impl<S: Sink> Flush<'_, S> {
             };
             let middle = part.start + part.len() / 2;
             let mut halves = [(middle..part.end, tries), (part.start..middle, tries)];
-            if self.fruitless > 0 && rand::rng().random() {
+            if self.fruitless > 0 && self.random.random() {
                 // Where many bad events are together, the next try is to begin elsewhere.
                 halves.reverse();
             }
@@ -180,7 +187,7 @@ impl<S: Sink> Flush<'_, S> {
             if failures >= tries && Blame::of(&error) != Blame::Database {
                 return Err(Failure::Unexplained(error));
             }
-            if !again.wait(part.len(), &error).await {
+            if !again.wait(part.len(), &error, &mut self.random).await {
                 self.give_up(part, &error);
                 return Err(Failure::GivenUp);
             }
@@ -196,7 +203,7 @@ impl<S: Sink> Flush<'_, S> {
             match self.sink.dead_letter(event, sqlstate, reason).await {
                 Ok(()) => break Settled::DeadLettered,
                 Err(SinkError::Unavailable(error)) => {
-                    if !again.wait(1, &error).await {
+                    if !again.wait(1, &error, &mut self.random).await {
                         return self.give_up(place..place + 1, &error);
                     }
                 }

@@ -110,6 +110,8 @@ pub struct Settings {
     pub log_bytes: u64,
     /// What happens past the most on disk.
     pub when_full: WhenFull,
+    /// What the jitter of its waits is made from, and the order in which it goes through a batch that failed.
+    pub seed: u64,
 }
 
 impl Settings {
@@ -142,6 +144,7 @@ impl From<&WriterArgs> for Settings {
             quota_bytes: args.quota_bytes,
             log_bytes: args.log_bytes,
             when_full: args.when_full,
+            seed: rand::random::<u32>().into(),
         }
     }
 }
@@ -196,7 +199,10 @@ impl Engine {
         let logs = logs.into_iter().chain(std::iter::repeat_with(|| None));
         let (doors, shards): (Vec<_>, Vec<_>) = logs
             .take(settings.shards)
-            .map(|log| {
+            .zip(settings.seed..)
+            .map(|(log, seed)| {
+                // Each with waits of its own, so that they do not all come back at once.
+                let settings = Settings { seed, ..settings };
                 let (sender, commands) = mpsc::channel(QUEUE);
                 let room = Arc::new(Semaphore::new(usize::try_from(QUEUE_KIB).unwrap_or(usize::MAX)));
                 let mut shard =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesher_common::db::DatabaseError;
-use rand::RngExt as _;
+use rand::{RngExt as _, rngs::StdRng};
 
 use super::flush::Perseverance;
 
@@ -25,14 +25,14 @@ impl<'a> Tries<'a> {
     }
 
     /// Waits for the next try; false if there is no point in one.
-    pub(super) async fn wait(&mut self, events: usize, error: &DatabaseError) -> bool {
+    pub(super) async fn wait(&mut self, events: usize, error: &DatabaseError, random: &mut StdRng) -> bool {
         let delay = match (self.delays.next(), self.perseverance) {
             (Some(delay), _) => delay,
             (None, Perseverance::ThreeTries) => return false,
             (None, Perseverance::UntilClosed(_)) => {
                 self.longer = (self.longer * 2).min(MAX_RETRY_DELAY);
-                // So that the shards do not all come back at once.
-                self.longer.mul_f64(rand::rng().random_range(0.5..=1.0))
+                // So that all shards, here and elsewhere, do not come back at once.
+                self.longer.mul_f64(random.random_range(0.5..=1.0))
             }
         };
         tracing::warn!(events, %error, ?delay, "a flush failed and is tried again");

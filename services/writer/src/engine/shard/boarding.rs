@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 
 use super::Shard;
@@ -39,9 +40,10 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 None => Perseverance::ThreeTries,
             };
             let closed = self.closing.clone();
+            let random = StdRng::from_rng(&mut self.random);
             self.flights.spawn(async move {
                 let started = Instant::now();
-                let ends = fly(&*sink, batch, directory, &closed, &perseverance).await;
+                let ends = fly(&*sink, batch, directory, &closed, &perseverance, random).await;
                 Landing { seats, ends, took: started.elapsed() }
             });
         }

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use mesher_common::id::ProjectId;
+use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::{JoinError, JoinSet},
@@ -59,6 +60,7 @@ pub struct Shard<S, F: FileSystem = Directory> {
     /// When to look at a project for the age of its events; at most one entry each.
     timers: BTreeSet<(Instant, ProjectId)>,
     flights: JoinSet<Landing>,
+    random: StdRng,
     /// The log on disk, if there is one.
     journal: Option<Journal<F>>,
     closed: bool,
@@ -87,6 +89,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             due: VecDeque::new(),
             timers: BTreeSet::new(),
             flights: JoinSet::new(),
+            random: StdRng::seed_from_u64(settings.seed),
             journal: None,
             closed: false,
             left: false,

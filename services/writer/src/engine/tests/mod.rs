@@ -58,6 +58,7 @@ fn settings() -> Settings {
         quota_bytes: 1 << 30,
         log_bytes: 1 << 30,
         when_full: WhenFull::Reject,
+        seed: 1,
     }
 }
 

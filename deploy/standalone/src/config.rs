@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use mesher_common::{
     config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience},
+    origin::PeerArgs,
     public_url::PublicUrl,
 };
 use mesher_gateway::{LimitArgs, ProxyArgs};
@@ -114,9 +115,12 @@ pub struct Config {
     /// Whom the gateway believes to say whom a request is from.
     #[command(flatten)]
     pub proxies: ProxyArgs,
-    /// Who may register, and how.
+    /// Who may register, and how people sign in.
     #[command(flatten)]
     pub users: UserArgs,
+    /// Whom the services believe to say whom a call is from.
+    #[command(flatten)]
+    pub peers: PeerArgs,
     /// How events are buffered and stored.
     #[command(flatten)]
     pub writer: WriterArgs,

@@ -65,6 +65,7 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
     let org = mesher_org::spawn(mesher_org::Config {
         listen: config.org_listen,
         admin_listen: config.org_admin_listen,
+        peers: config.peers.clone(),
         database: database.clone(),
         process: process.clone(),
     })
@@ -75,6 +76,7 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
         listen: config.project_listen,
         admin_listen: config.project_admin_listen,
         public_url: config.public_url.clone(),
+        peers: config.peers.clone(),
         database: database.clone(),
         process: process.clone(),
     })
@@ -85,6 +87,7 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
         listen: config.user_listen,
         admin_listen: config.user_admin_listen,
         users: config.users.clone(),
+        peers: config.peers.clone(),
         database: database.clone(),
         process: process.clone(),
     })

@@ -169,6 +169,19 @@ pub fn login_failed() -> Status {
     plain(Code::Unauthenticated, ErrorReason::LoginFailed, "e-mail or password is wrong")
 }
 
+/// Too many sign-ins failed: none is tried before `delay` is over.
+pub fn too_many_failures(delay: Duration) -> Status {
+    // In whole seconds: a caller that rounds down would come too early.
+    let delay = Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(RETRY_DELAY);
+    build(
+        Code::ResourceExhausted,
+        ErrorReason::TooManyFailures,
+        format!("too many sign-ins failed, of this account or from this address: try again in {delay:?}"),
+        &[],
+        ErrorDetails::with_retry_info(Some(delay)),
+    )
+}
+
 /// The caller's role does not allow the call.
 pub fn role_insufficient(required: mesher_proto::access::Role) -> Status {
     let required = required.to_string();

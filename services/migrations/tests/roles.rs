@@ -8,9 +8,27 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 /// What each role may do with which table, as the grants of the migrations are meant: `SELECT`, `INSERT`, `UPDATE` and
 /// `DELETE` by their first letters, a small letter where only some columns are allowed. What is not listed is refused.
 const ALLOWED: [(&str, &[(&str, &str)]); 5] = [
-    ("mesher_org", &[("orgs", "SI"), ("org_members", "SI")]),
-    ("mesher_project", &[("projects", "SIuD"), ("api_keys", "SIu"), ("events", "sD"), ("issues", "sD")]),
-    ("mesher_user", &[("users", "SI"), ("sessions", "SID"), ("org_members", "SIUD")]),
+    ("mesher_org", &[("orgs", "SI"), ("org_members", "SI"), ("audit_events", "I")]),
+    (
+        "mesher_project",
+        &[
+            ("projects", "SIuD"),
+            ("api_keys", "SIu"),
+            ("events", "sD"),
+            ("issues", "sD"),
+            ("audit_events", "I"),
+        ],
+    ),
+    (
+        "mesher_user",
+        &[
+            ("users", "SIu"),
+            ("sessions", "SID"),
+            ("login_failures", "SIUD"),
+            ("org_members", "SIUD"),
+            ("audit_events", "SI"),
+        ],
+    ),
     ("mesher_writer", &[("events", "sI"), ("issues", "SIu"), ("dead_letters", "I"), ("projects", "s")]),
     ("mesher_issue", &[("events", "S"), ("issues", "S")]),
 ];

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use mesher_common::{clock::Clock, id::ProjectId};
+use mesher_common::{audit::Entry, clock::Clock, id::ProjectId, origin::Origin};
 use mesher_project::{error::ProjectError, store::Store};
-use mesher_proto::mesher::project::v1::{
-    CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, GetProjectByApiKeyRequest,
-    GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RateLimit, RevokeApiKeyRequest,
-    UpdateApiKeyRequest, UpdateProjectRequest,
+use mesher_proto::{
+    access::Guarded as _,
+    mesher::project::v1::{
+        CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, GetProjectByApiKeyRequest,
+        GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RateLimit, RevokeApiKeyRequest,
+        UpdateApiKeyRequest, UpdateProjectRequest,
+    },
 };
 use mesher_suite::{Key, Suite, error_info, reason, signed, violated_field, with_key};
 use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
@@ -249,7 +252,14 @@ async fn a_project_with_many_events_is_deleted_by_and_by_and_nothing_of_it_is_le
     let options = suite.database.connect_options().options([("role", mesher_project::DATABASE_ROLE)]);
     let store = Store::new(PgPoolOptions::new().connect_lazy_with(options));
     let id = ProjectId::parse("project_id", &key.project.id).unwrap();
-    let unfinished = store.delete(id, Clock::system().now(), Duration::ZERO).await.unwrap_err();
+    let origin = Origin {
+        rpc: DeleteProjectRequest::RPC,
+        client: None,
+        user_agent: String::new(),
+        request_id: String::new(),
+    };
+    let done = (Clock::system().now(), Entry::new(origin));
+    let unfinished = store.delete(id, done, Duration::ZERO).await.unwrap_err();
     assert!(matches!(unfinished, ProjectError::DeletionUnfinished(_)), "{unfinished}");
     let answer = Status::from(unfinished);
     assert_eq!((answer.code(), reason(&answer).as_str()), (Code::ResourceExhausted, "OVERLOADED"));

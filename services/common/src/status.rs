@@ -123,7 +123,7 @@ pub fn session_invalid() -> Status {
 pub enum KeyFault {
     /// There is no such key.
     Unknown,
-    /// It was revoked.
+    /// It was revoked, or has expired.
     Revoked,
     /// It belongs to another project than the one that the call names.
     OtherProject,
@@ -147,7 +147,7 @@ impl fmt::Display for KeyFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Unknown => "it is unknown",
-            Self::Revoked => "it was revoked",
+            Self::Revoked => "it was revoked, or has expired",
             Self::OtherProject => "it belongs to another project",
         })
     }

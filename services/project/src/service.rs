@@ -29,6 +29,9 @@ const DEFAULT_KEY_NAME: &str = "default";
 /// The longest period of a rate limit, in seconds.
 const MAX_RATE_PERIOD: u32 = 86_400;
 
+/// The longest that an API key is good for, if it expires.
+const MAX_KEY_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
+
 /// How long a call goes on deleting events; the rest of the time that a call may take is for what it is in the middle of.
 const DELETION_TIME: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() / 2);
 
@@ -132,12 +135,16 @@ impl ProjectService for Service {
         let name = if request.name.is_empty() { DEFAULT_KEY_NAME } else { &request.name };
         let name = Name::parse("name", name)?;
         let secret = Secret::new_api_key().map_err(ProjectError::from)?;
+        let lifetime = lifetime(request.lifetime_seconds)?;
+        let now = self.clock.now();
         let key = ApiKey {
             id: ApiKeyId::new(),
             project_id,
             name,
             prefix: secret.expose().chars().take(API_KEY_SHOWN).collect(),
-            created_at: self.clock.now(),
+            created_at: now,
+            expires_at: lifetime.map(|lifetime| now + lifetime),
+            last_used_at: None,
             revoked_at: None,
             rate_limit: request.rate_limit.map(rate_limit).transpose()?.flatten().into(),
         };
@@ -201,6 +208,18 @@ impl ProjectService for Service {
     }
 }
 
+/// Reads how long an API key is good for; nothing where it does not expire.
+fn lifetime(seconds: i32) -> Result<Option<Duration>, Violation> {
+    match u64::try_from(seconds).map(Duration::from_secs) {
+        Ok(Duration::ZERO) => Ok(None),
+        Ok(lifetime) if lifetime <= MAX_KEY_LIFETIME => Ok(Some(lifetime)),
+        _ => {
+            let description = format!("is not within 0 and {}", MAX_KEY_LIFETIME.as_secs());
+            Err(Violation::new("lifetime_seconds", description))
+        }
+    }
+}
+
 /// Reads a rate limit; nothing where there is to be none.
 fn rate_limit(limit: proto::RateLimit) -> Result<Option<RateLimit>, Violation> {
     let count = u32::try_from(limit.events);
@@ -246,6 +265,8 @@ impl From<ApiKey> for proto::ApiKey {
             prefix: key.prefix,
             create_time: Some(timestamp(key.created_at)),
             revoke_time: key.revoked_at.map(timestamp),
+            expire_time: key.expires_at.map(timestamp),
+            last_use_time: key.last_used_at.map(timestamp),
             rate_limit: key.rate_limit.into(),
         }
     }

@@ -121,7 +121,8 @@ impl Store {
             done = done.detail("slug", slug.as_str());
         }
         if let Some(limit) = change.rate_limit {
-            done = done.detail("rate_limit", limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string()));
+            done =
+                done.detail("rate_limit", limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string()));
         }
         let mut transaction = self.pool.begin().await.map_err(DatabaseError::from)?;
         let project = sqlx::query_as(
@@ -237,8 +238,8 @@ impl Store {
         let mut transaction = self.pool.begin().await.map_err(DatabaseError::from)?;
         let number = sqlx::query_scalar(
             "INSERT INTO api_keys
-                 (id, project_id, name, prefix, key_sha256, created_at, rate_limit_events, rate_limit_seconds)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 (id, project_id, name, prefix, key_sha256, created_at, rate_limit_events, rate_limit_seconds, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              RETURNING (SELECT number FROM projects WHERE id = project_id)",
         )
         .bind(key.id)
@@ -249,6 +250,7 @@ impl Store {
         .bind(key.created_at)
         .bind(key.rate_limit.events())
         .bind(key.rate_limit.seconds())
+        .bind(key.expires_at)
         .fetch_one(&mut *transaction)
         .await
         .map_err(|error| {
@@ -258,10 +260,13 @@ impl Store {
                 _ => error.into(),
             }
         })?;
-        let done = done
+        let mut done = done
             .detail("project_id", key.project_id.to_string())
             .detail("name", key.name.as_str())
             .detail("prefix", key.prefix.as_str());
+        if let Some(expires_at) = key.expires_at {
+            done = done.detail("expires_at", expires_at.to_rfc3339());
+        }
         done.record(&mut transaction, Kind::ApiKey, key.id.0, key.created_at).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(number)
@@ -271,7 +276,8 @@ impl Store {
     #[instrument(name = "db.api_key.list", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn list_keys(&self, project: ProjectId, page: &Page) -> Result<Vec<ApiKey>, ProjectError> {
         let keys = sqlx::query_as(
-            "SELECT id, project_id, name, prefix, created_at, revoked_at, rate_limit_events, rate_limit_seconds
+            "SELECT id, project_id, name, prefix, created_at, revoked_at, expires_at, last_used_at,
+                 rate_limit_events, rate_limit_seconds
              FROM api_keys
              WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
              ORDER BY created_at DESC, id DESC
@@ -300,7 +306,8 @@ impl Store {
             done = done.detail("name", name.as_str());
         }
         if let Some(limit) = change.rate_limit {
-            done = done.detail("rate_limit", limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string()));
+            done =
+                done.detail("rate_limit", limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string()));
         }
         let mut transaction = self.pool.begin().await.map_err(DatabaseError::from)?;
         let key: ApiKey = sqlx::query_as(
@@ -308,7 +315,8 @@ impl Store {
                  rate_limit_events = CASE WHEN $3 THEN $4 ELSE rate_limit_events END,
                  rate_limit_seconds = CASE WHEN $3 THEN $5 ELSE rate_limit_seconds END
              WHERE id = $1
-             RETURNING id, project_id, name, prefix, created_at, revoked_at, rate_limit_events, rate_limit_seconds",
+             RETURNING id, project_id, name, prefix, created_at, revoked_at, expires_at, last_used_at,
+                 rate_limit_events, rate_limit_seconds",
         )
         .bind(id)
         .bind(change.name)
@@ -319,7 +327,8 @@ impl Store {
         .await
         .map_err(DatabaseError::from)?
         .ok_or(ProjectError::ApiKeyNotFound(id))?;
-        let done = done.detail("project_id", key.project_id.to_string()).detail("prefix", key.prefix.as_str());
+        let done =
+            done.detail("project_id", key.project_id.to_string()).detail("prefix", key.prefix.as_str());
         done.record(&mut transaction, Kind::ApiKey, id.0, now).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(key)
@@ -335,7 +344,8 @@ impl Store {
         let mut transaction = self.pool.begin().await.map_err(DatabaseError::from)?;
         let key: ApiKey = sqlx::query_as(
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1
-             RETURNING id, project_id, name, prefix, created_at, revoked_at, rate_limit_events, rate_limit_seconds",
+             RETURNING id, project_id, name, prefix, created_at, revoked_at, expires_at, last_used_at,
+                 rate_limit_events, rate_limit_seconds",
         )
         .bind(id)
         .bind(now)

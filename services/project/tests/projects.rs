@@ -86,8 +86,11 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     let project = suite.project().await;
     let owner = &project.org.owner;
     let mut projects = suite.projects();
-    let request =
-        CreateApiKeyRequest { project_id: project.id.clone(), name: "browser".to_owned(), rate_limit: None };
+    let request = CreateApiKeyRequest {
+        project_id: project.id.clone(),
+        name: "browser".to_owned(),
+        ..Default::default()
+    };
     let created = projects.create_api_key(signed(owner, request)).await.unwrap().into_inner();
     let (key, secret) = (created.api_key.unwrap(), created.secret);
     assert!(secret.starts_with("mshr_") && secret.len() == 53, "{secret}");
@@ -202,6 +205,54 @@ async fn projects_and_keys_have_rate_limits_that_can_be_set_and_taken_away() {
     }
     let refused = projects.update_api_key(signed(owner, change(None, None))).await.unwrap_err();
     assert_eq!(violated_field(&refused), "name");
+}
+
+#[tokio::test]
+async fn a_key_expires_by_itself_and_tells_when_it_was_last_used() {
+    let suite = Suite::start().await;
+    let project = suite.project().await;
+    let owner = &project.org.owner;
+    let create = |lifetime_seconds| {
+        let request =
+            CreateApiKeyRequest { project_id: project.id.clone(), lifetime_seconds, ..Default::default() };
+        signed(owner, request)
+    };
+    for wrong in [-1, 315_360_001] {
+        let refused = suite.projects().create_api_key(create(wrong)).await.unwrap_err();
+        assert_eq!(violated_field(&refused), "lifetime_seconds");
+    }
+    let created = suite.projects().create_api_key(create(3600)).await.unwrap().into_inner();
+    let described = created.api_key.unwrap();
+    let seconds = described.expire_time.unwrap().seconds - described.create_time.unwrap().seconds;
+    assert_eq!((seconds, described.last_use_time), (3600, None));
+    let key = Key { id: described.key_id, secret: created.secret, project: project.clone() };
+    let used = async || {
+        suite.projects().get_project_by_api_key(with_key(&key, GetProjectByApiKeyRequest {})).await.map(drop)
+    };
+    let list = async || {
+        let request = ListApiKeysRequest { project_id: project.id.clone(), ..Default::default() };
+        let listed = suite.projects().list_api_keys(signed(owner, request)).await.unwrap().into_inner();
+        listed.api_keys[0].clone()
+    };
+    used().await.unwrap();
+    let first = list().await.last_use_time.unwrap();
+    let age = async |age: &str| {
+        let sql = "UPDATE api_keys SET last_used_at = last_used_at - $1::interval, expires_at = expires_at - $1::interval";
+        sqlx::query(sql).bind(age).execute(suite.database.pool()).await.unwrap();
+    };
+    age("5 minutes").await;
+    let unchanged = list().await.last_use_time;
+    used().await.unwrap();
+    assert_eq!(list().await.last_use_time, unchanged, "no write for each use");
+    age("10 minutes").await;
+    used().await.unwrap();
+    assert!(list().await.last_use_time.unwrap().seconds >= first.seconds);
+    age("45 minutes").await;
+    let refused = used().await.unwrap_err();
+    assert_eq!(
+        (error_info(&refused).1["fault"].as_str(), reason(&refused).as_str()),
+        ("REVOKED", "API_KEY_INVALID")
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use mesher_proto::mesher::{
     project::v1::{
         CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, RevokeApiKeyRequest,
-        UpdateProjectRequest,
+        UpdateApiKeyRequest, UpdateProjectRequest,
     },
     user::v1::{
         AuditEvent, ChangePasswordRequest, LeaveOrgRequest, ListAuditEventsRequest, ListSessionsRequest,
@@ -74,6 +74,12 @@ async fn change_everything(suite: &Suite, org: &Org) -> String {
     let create = CreateApiKeyRequest { project_id: project_id.clone(), ..Default::default() };
     let created = suite.projects().create_api_key(from(owner, create)).await.unwrap().into_inner();
     let key_id = created.api_key.unwrap().key_id;
+    let update = UpdateApiKeyRequest {
+        key_id: key_id.clone(),
+        name: Some("browser".to_owned()),
+        ..Default::default()
+    };
+    suite.projects().update_api_key(from(owner, update)).await.unwrap();
     suite.projects().revoke_api_key(from(owner, RevokeApiKeyRequest { key_id })).await.unwrap();
     suite.projects().delete_project(from(owner, DeleteProjectRequest { project_id })).await.unwrap();
     let (removed, left) = (suite.member(org, Role::Member).await, suite.member(org, Role::Member).await);
@@ -153,6 +159,7 @@ async fn admins_read_who_did_what_to_what_and_from_where_page_by_page() {
         "CreateProject",
         "UpdateProject",
         "CreateApiKey",
+        "UpdateApiKey",
         "RevokeApiKey",
         "DeleteProject",
         "DeleteProject",

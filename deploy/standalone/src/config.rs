@@ -34,7 +34,7 @@ pub enum Command {
 /// The settings of `mesher migrate`.
 #[derive(Args, Clone, Debug)]
 pub struct MigrateArgs {
-    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or file:PATH of a file that holds that. The user
+    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or `file:PATH` of a file that holds that. The user
     /// owns the schema, and may create roles.
     #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
@@ -50,7 +50,7 @@ pub struct MigrateArgs {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mesher")]
 pub struct Config {
-    /// Use this PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or file:PATH of a file that holds that,
+    /// Use this PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or `file:PATH` of a file that holds that,
     /// instead of starting a server. The user owns the schema, and may create roles.
     #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<DatabaseUrl>,

@@ -21,7 +21,7 @@ pub struct ConfigError {
 /// How a service reaches PostgreSQL.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or file:PATH of a file that holds that.
+    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or `file:PATH` of a file that holds that.
     #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
     /// The most connections that the service opens.

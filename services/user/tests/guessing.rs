@@ -1,5 +1,7 @@
 //! Whoever guesses passwords is slowed down, and the rightful owner is not locked out.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::time::Duration;
 
 use mesher_proto::mesher::user::v1::{ChangePasswordRequest, LoginRequest};

@@ -1,5 +1,7 @@
 //! Sessions: listed, ended one by one or all at once, and by themselves.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use mesher_proto::mesher::{
     org::v1::ListOrgsRequest,
     user::v1::{

@@ -5,9 +5,10 @@ mod codec;
 use std::{error::Error as _, net::IpAddr};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 use mesher_common::{
     access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
+    origin::{FORWARDED_FOR, FORWARDED_USER_AGENT},
     public_url::PUBLIC_URL_HEADER,
     status, telemetry,
 };
@@ -19,7 +20,7 @@ use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field};
 
 use self::codec::BytesCodec;
-use crate::{client::FORWARDED_FOR, deadline::Deadline, route::Route, upstream::Upstream};
+use crate::{deadline::Deadline, route::Route, upstream::Upstream};
 
 /// The header with the request's id, here and behind.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -29,6 +30,9 @@ const PASSED_ON: [&str; 4] = ["authorization", API_KEY_HEADER, PROJECT_NUMBER_HE
 
 /// The most bytes of credentials: well below what a gRPC server takes in headers.
 const MAX_CREDENTIALS: usize = 4096;
+
+/// The longest name that a client gives itself that is passed on, in bytes.
+const MAX_USER_AGENT: usize = 1024;
 
 /// The largest message that is taken from a service.
 const MAX_ANSWER: usize = 16 << 20;
@@ -199,6 +203,8 @@ fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
     if let Ok(client) = HeaderValue::from_str(&context.client.to_string()) {
         headers.insert(FORWARDED_FOR, client);
     }
+    let agent = context.headers.get(header::USER_AGENT).filter(|agent| agent.len() <= MAX_USER_AGENT);
+    headers.insert(FORWARDED_USER_AGENT, agent.cloned().unwrap_or(HeaderValue::from_static("")));
     telemetry::propagate_trace(&mut headers);
     if !headers.contains_key("traceparent") {
         // This process records no traces; the caller and the service may.

@@ -83,10 +83,19 @@ impl Postgres {
 
     /// The URL of another database of this server. It holds the password.
     pub fn url_of(&self, database: &str) -> String {
+        self.url_for(SUPERUSER, &self.password, database)
+    }
+
+    /// The URL of the database [`DATABASE`] for another role. It holds the password.
+    pub fn url_as(&self, role: &str, password: &str) -> String {
+        self.url_for(role, password, DATABASE)
+    }
+
+    fn url_for(&self, role: &str, password: &str, database: &str) -> String {
         let host = self.socket_dir.path().to_string_lossy();
-        let [host, password, database] =
-            [&*host, &self.password, database].map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC));
-        format!("postgres://{SUPERUSER}:{password}@{host}:{}/{database}?sslmode=disable", self.port)
+        let [host, role, password, database] =
+            [&*host, role, password, database].map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC));
+        format!("postgres://{role}:{password}@{host}:{}/{database}?sslmode=disable", self.port)
     }
 
     /// The directory of the Unix socket.

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use mesher_common::{
     config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience},
+    origin::PeerArgs,
     public_url::PublicUrl,
 };
 use mesher_gateway::{LimitArgs, ProxyArgs};
@@ -33,7 +34,8 @@ pub enum Command {
 /// The settings of `mesher migrate`.
 #[derive(Args, Clone, Debug)]
 pub struct MigrateArgs {
-    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME. The user owns the schema, and may create roles.
+    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or `file:PATH` of a file that holds that. The user
+    /// owns the schema, and may create roles.
     #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
     /// How long to wait for a database that is not there yet.
@@ -48,8 +50,8 @@ pub struct MigrateArgs {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mesher")]
 pub struct Config {
-    /// Use this PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, instead of starting a server. The user
-    /// owns the schema, and may create roles.
+    /// Use this PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or `file:PATH` of a file that holds that,
+    /// instead of starting a server. The user owns the schema, and may create roles.
     #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<DatabaseUrl>,
     /// The most connections that each service opens.
@@ -114,9 +116,12 @@ pub struct Config {
     /// Whom the gateway believes to say whom a request is from.
     #[command(flatten)]
     pub proxies: ProxyArgs,
-    /// Who may register, and how.
+    /// Who may register, and how people sign in.
     #[command(flatten)]
     pub users: UserArgs,
+    /// Whom the services believe to say whom a call is from.
+    #[command(flatten)]
+    pub peers: PeerArgs,
     /// How events are buffered and stored.
     #[command(flatten)]
     pub writer: WriterArgs,

@@ -1,6 +1,7 @@
 //! The database: one that is given, or a PostgreSQL server that is started here and stopped with everything else.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,8 +13,9 @@ use mesher_common::{
     handle::Handle,
 };
 use mesher_postgres::{Options, Postgres, Search, locate, start};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 
@@ -21,19 +23,48 @@ use crate::config::Config;
 const SPARE_CONNECTIONS: u32 = 20;
 const SERVICES: u32 = 5;
 
-/// Gives the URL of a migrated database, and the server if it was started for it.
-pub(crate) async fn open(config: &Config) -> anyhow::Result<(DatabaseUrl, Option<Handle>)> {
+/// The roles of the services.
+const ROLES: [&str; SERVICES as usize] = [
+    mesher_org::DATABASE_ROLE,
+    mesher_project::DATABASE_ROLE,
+    mesher_user::DATABASE_ROLE,
+    mesher_writer::DATABASE_ROLE,
+    mesher_issue::DATABASE_ROLE,
+];
+
+/// How the services sign in.
+#[derive(Debug)]
+pub(crate) enum Logins {
+    /// As the owner of the schema, whose rights each gives up for those of its role: the database is somebody else's,
+    /// and so are the passwords of its roles.
+    Shared(DatabaseUrl),
+    /// Each as its role, with a password that is made at every start.
+    Own(BTreeMap<&'static str, DatabaseUrl>),
+}
+
+impl Logins {
+    /// How the service of a role signs in.
+    pub(crate) fn of(&self, role: &'static str) -> anyhow::Result<DatabaseUrl> {
+        match self {
+            Self::Shared(url) => Ok(url.clone()),
+            Self::Own(urls) => urls.get(role).cloned().with_context(|| format!("{role} has no login")),
+        }
+    }
+}
+
+/// Gives the logins of a migrated database, and the server if it was started for it.
+pub(crate) async fn open(config: &Config) -> anyhow::Result<(Logins, Option<Handle>)> {
     if let Some(url) = &config.database_url {
         migrate(&url.connect_options()?, config.database_wait).await?;
-        return Ok((url.clone(), None));
+        return Ok((Logins::Shared(url.clone()), None));
     }
     let server = serve(config).await?;
-    let url = match migrate(&server.connect_options(), config.database_wait).await {
-        Ok(()) => server.url().parse().map_err(anyhow::Error::from),
+    let logins = match migrate(&server.connect_options(), config.database_wait).await {
+        Ok(()) => make_logins(&server).await,
         Err(error) => Err(error),
     };
-    match url {
-        Ok(url) => Ok((url, Some(supervise(server)))),
+    match logins {
+        Ok(logins) => Ok((logins, Some(supervise(server)))),
         Err(error) => {
             // The first error is the one to tell.
             if let Err(second) = server.stop().await {
@@ -42,6 +73,21 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<(DatabaseUrl, Option
             Err(error)
         }
     }
+}
+
+/// Gives every service's role a new password.
+async fn make_logins(server: &Postgres) -> anyhow::Result<Logins> {
+    let mut connection = server.connect_options().connect().await?;
+    let mut urls = BTreeMap::new();
+    for role in ROLES {
+        let password = Zeroizing::new(hex::encode(rand::random::<[u8; 24]>()));
+        // A statement of this kind takes no parameters; there is nothing in hexadecimal digits that would need quoting.
+        let statement = AssertSqlSafe(format!("ALTER ROLE {role} PASSWORD '{}'", *password));
+        sqlx::query(statement).execute(&mut connection).await.context("a service's login cannot be made")?;
+        urls.insert(role, server.url_as(role, &password).parse().map_err(anyhow::Error::msg)?);
+    }
+    connection.close().await?;
+    Ok(Logins::Own(urls))
 }
 
 /// Migrates a database, when it is there.

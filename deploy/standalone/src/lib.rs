@@ -39,8 +39,8 @@ pub fn main() -> ExitCode {
 /// the database last.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     services::check_ports(&config).await?;
-    let (url, server) = database::open(&config).await?;
-    match services::spawn(&config, &url).await {
+    let (logins, server) = database::open(&config).await?;
+    match services::spawn(&config, &logins).await {
         Ok(mut handles) => {
             handles.extend(server);
             Ok(Handle::group(NAME, handles))

@@ -4,15 +4,14 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use http::Uri;
-use mesher_common::{
-    config::{DatabaseArgs, DatabaseUrl},
-    handle::Handle,
-    server,
-};
+use mesher_common::{config::DatabaseArgs, handle::Handle, server};
 
 use mesher_writer::config::WriterArgs;
 
-use crate::{config::Config, database::data_dir};
+use crate::{
+    config::Config,
+    database::{Logins, data_dir},
+};
 
 /// Fails if an address is taken, before anything is started. It may still be taken a moment later; then its service says
 /// so.
@@ -38,9 +37,9 @@ pub(crate) async fn check_ports(config: &Config) -> anyhow::Result<()> {
 
 /// Starts the services and then the gateway; the gateway is the first of what is returned, because it stops first. What
 /// was started is stopped again when one of them fails.
-pub(crate) async fn spawn(config: &Config, url: &DatabaseUrl) -> anyhow::Result<Vec<Handle>> {
+pub(crate) async fn spawn(config: &Config, logins: &Logins) -> anyhow::Result<Vec<Handle>> {
     let mut handles = Vec::new();
-    match spawn_each(config, url, &mut handles).await {
+    match spawn_each(config, logins, &mut handles).await {
         Ok(()) => {
             handles.reverse();
             Ok(handles)
@@ -55,17 +54,20 @@ pub(crate) async fn spawn(config: &Config, url: &DatabaseUrl) -> anyhow::Result<
     }
 }
 
-async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle>) -> anyhow::Result<()> {
-    let database = DatabaseArgs {
-        database_url: url.clone(),
-        database_connections: config.database_connections,
-        database_wait: config.database_wait,
+async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>) -> anyhow::Result<()> {
+    let database = |role| {
+        Ok::<_, anyhow::Error>(DatabaseArgs {
+            database_url: logins.of(role)?,
+            database_connections: config.database_connections,
+            database_wait: config.database_wait,
+        })
     };
     let process = &config.process;
     let org = mesher_org::spawn(mesher_org::Config {
         listen: config.org_listen,
         admin_listen: config.org_admin_listen,
-        database: database.clone(),
+        peers: config.peers.clone(),
+        database: database(mesher_org::DATABASE_ROLE)?,
         process: process.clone(),
     })
     .await?;
@@ -75,7 +77,8 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
         listen: config.project_listen,
         admin_listen: config.project_admin_listen,
         public_url: config.public_url.clone(),
-        database: database.clone(),
+        peers: config.peers.clone(),
+        database: database(mesher_project::DATABASE_ROLE)?,
         process: process.clone(),
     })
     .await?;
@@ -85,7 +88,8 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
         listen: config.user_listen,
         admin_listen: config.user_admin_listen,
         users: config.users.clone(),
-        database: database.clone(),
+        peers: config.peers.clone(),
+        database: database(mesher_user::DATABASE_ROLE)?,
         process: process.clone(),
     })
     .await?;
@@ -99,7 +103,7 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
         listen: config.writer_listen,
         admin_listen: config.writer_admin_listen,
         writer: WriterArgs { log_dir: Some(log_dir), ..config.writer.clone() },
-        database: database.clone(),
+        database: database(mesher_writer::DATABASE_ROLE)?,
         process: process.clone(),
     })
     .await?;
@@ -108,7 +112,7 @@ async fn spawn_each(config: &Config, url: &DatabaseUrl, handles: &mut Vec<Handle
     let issue = mesher_issue::spawn(mesher_issue::Config {
         listen: config.issue_listen,
         admin_listen: config.issue_admin_listen,
-        database,
+        database: database(mesher_issue::DATABASE_ROLE)?,
         process: process.clone(),
     })
     .await?;

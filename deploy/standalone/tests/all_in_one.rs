@@ -11,6 +11,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+
 use mesher_testing::{Process, ScratchDir, TestDatabase, eventually, http_client, tool};
 
 /// Long enough for a loaded machine.
@@ -127,6 +129,47 @@ async fn a_start_after_a_kill_copes_with_the_database_that_was_left_running() {
     let gateway_url = gateway(&mut process).await;
     assert!(!is_running(left));
     assert_eq!(post(&format!("{gateway_url}/v1/sessions"), LOGIN).await.0, 200);
+}
+
+#[tokio::test]
+async fn each_service_signs_in_to_the_database_as_its_own_role() {
+    let scratch = ScratchDir::new();
+    let data_dir = scratch.join("data");
+    let mut process = start_on(&data_dir);
+    let gateway_url = gateway(&mut process).await;
+    // A service connects when it has something to ask: here whose session that is.
+    let project = "/v1/projects/01900000-0000-7000-8000-000000000000";
+    for path in [
+        "/v1/orgs",
+        "/v1/sessions",
+        project,
+        &format!("{project}/events"),
+        &format!("{project}/writer-stats"),
+    ] {
+        let answer =
+            client().get(format!("{gateway_url}{path}")).bearer_auth("0".repeat(64)).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{path}");
+    }
+    let pid = fs::read_to_string(data_dir.join("postgres/cluster/postmaster.pid")).unwrap();
+    let (port, socket_dir) = (pid.lines().nth(3).unwrap(), pid.lines().nth(4).unwrap());
+    let password = fs::read_to_string(data_dir.join("postgres/password")).unwrap();
+    let options = PgConnectOptions::new_without_pgpass()
+        .socket(socket_dir)
+        .port(port.parse().unwrap())
+        .username("mesher")
+        .password(password.trim())
+        .database("mesher");
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    let logins: Vec<(String, String)> = sqlx::query_as(
+        "SELECT DISTINCT application_name, usename::text FROM pg_stat_activity
+         WHERE application_name LIKE 'mesher%' ORDER BY 1",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let names: Vec<&str> = logins.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["mesher_issue", "mesher_org", "mesher_project", "mesher_user", "mesher_writer"]);
+    assert!(logins.iter().all(|(service, login)| service == login), "{logins:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Who may call: the one place where credentials are read and roles are compared. What each RPC needs comes from
 //! its `mesher.access.v1.access` option; a handler gets at its request only through the check for it.
 
-use mesher_proto::access::{ForAnyone, ForApiKey, ForRole, ForSession, Role};
+use mesher_proto::access::{ForAnyone, ForApiKey, ForRole, ForSession, Guarded, Role};
 use sqlx::PgPool;
 use tonic::{
     Request, Status,
@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use crate::{
     api_keys::{ApiKey, ApiKeys, Lookup as _, ResolveError},
+    audit::Entry,
     db::DatabaseError,
     id::{OrgId, ProjectId, UserId},
+    origin::{Origin, PeerArgs},
     rate_limit::RateLimit,
     secret::{Secret, SecretHash},
     status::{self, KeyFault, Violation},
@@ -77,16 +79,25 @@ impl From<AccessError> for Status {
 }
 
 /// A caller with a valid session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SignedIn {
     /// The user.
     pub user_id: UserId,
     /// The session: its token's hash.
     pub session: SecretHash,
+    /// Where the call comes from.
+    pub origin: Origin,
+}
+
+impl SignedIn {
+    /// What the caller does, for the audit log.
+    pub fn does(&self) -> Entry {
+        Entry::new(self.origin.clone()).by(self.user_id)
+    }
 }
 
 /// A caller with a role in the organization that the request is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Member {
     /// The user.
     pub user_id: UserId,
@@ -94,6 +105,15 @@ pub struct Member {
     pub org_id: OrgId,
     /// The user's role in it.
     pub role: Role,
+    /// Where the call comes from.
+    pub origin: Origin,
+}
+
+impl Member {
+    /// What the caller does in the organization, for the audit log.
+    pub fn does(&self) -> Entry {
+        Entry::new(self.origin.clone()).by(self.user_id).in_org(self.org_id)
+    }
 }
 
 /// A caller with a project's API key.
@@ -114,12 +134,13 @@ pub struct Sender {
 pub struct Access {
     pool: PgPool,
     keys: Option<ApiKeys>,
+    peers: PeerArgs,
 }
 
 impl Access {
     /// Asks the database about every call.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, keys: None }
+        Self { pool, keys: None, peers: PeerArgs::default() }
     }
 
     /// Asks `keys` about API keys.
@@ -129,16 +150,28 @@ impl Access {
         self
     }
 
-    /// Lets anyone through.
-    pub fn anyone<R: ForAnyone>(&self, request: Request<R>) -> R {
-        request.into_inner()
+    /// Believes `peers` to say whom a call is from; without this, nobody is.
+    #[must_use]
+    pub fn believing(mut self, peers: PeerArgs) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Lets anyone through, and says where the call comes from.
+    pub fn anyone<R: ForAnyone>(&self, request: Request<R>) -> (Origin, R) {
+        (self.origin(&request), request.into_inner())
+    }
+
+    fn origin<R: Guarded>(&self, request: &Request<R>) -> Origin {
+        Origin::of(R::RPC, request.remote_addr(), request.metadata(), &self.peers)
     }
 
     /// Lets whoever holds a valid session through.
     pub async fn session<R: ForSession>(&self, request: Request<R>) -> Result<(SignedIn, R), AccessError> {
         let token = bearer_token(request.metadata())?;
         let (user_id, _) = self.session_access(token.sha256(), None).await?;
-        Ok((SignedIn { user_id, session: token.sha256() }, request.into_inner()))
+        let origin = self.origin(&request);
+        Ok((SignedIn { user_id, session: token.sha256(), origin }, request.into_inner()))
     }
 
     /// Lets whoever has the RPC's role in the organization of the request's resource through.
@@ -159,7 +192,8 @@ impl Access {
         if role < R::LEAST {
             return Err(AccessError::RoleInsufficient(R::LEAST));
         }
-        Ok((Member { user_id, org_id, role }, request.into_inner()))
+        let origin = self.origin(&request);
+        Ok((Member { user_id, org_id, role, origin }, request.into_inner()))
     }
 
     /// Lets whoever holds a project's API key through, and says which project's, and what may be sent with it. Where the call names a project by its

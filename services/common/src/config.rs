@@ -1,11 +1,12 @@
 //! The settings that every service shares. Each is a flag with an environment variable; `--help` shows both with
 //! the default.
 
-use std::{convert::Infallible, fmt, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, fs, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy as _;
 use sqlx::postgres::PgConnectOptions;
+use zeroize::Zeroizing;
 
 /// A setting that parsed, but cannot be used. The process exits with status 64 (`EX_USAGE`).
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub struct ConfigError {
 /// How a service reaches PostgreSQL.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME.
+    /// The PostgreSQL database, as postgres://USER:PASSWORD@HOST:PORT/NAME, or `file:PATH` of a file that holds that.
     #[arg(long, env = "MESHER_DATABASE_URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
     /// The most connections that the service opens.
@@ -31,9 +32,12 @@ pub struct DatabaseArgs {
     pub database_wait: Duration,
 }
 
-/// A database URL. It holds a password, so neither `Debug` nor an error shows it.
+/// What a value begins with that is a file's path and not a URL.
+const FILE: &str = "file:";
+
+/// A database URL. It holds a password, so neither `Debug` nor an error shows it, and it is wiped when it is dropped.
 #[derive(Clone)]
-pub struct DatabaseUrl(String);
+pub struct DatabaseUrl(Zeroizing<String>);
 
 impl DatabaseUrl {
     /// What sqlx needs to connect, or the flag's error.
@@ -50,10 +54,16 @@ impl DatabaseUrl {
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(url: &str) -> Result<Self, Infallible> {
-        Ok(Self(url.to_owned()))
+    /// Takes a URL, or reads it from the file that is named.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(path) = text.strip_prefix(FILE) else {
+            return Ok(Self(Zeroizing::new(text.to_owned())));
+        };
+        let url = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+        let url = Zeroizing::new(url);
+        Ok(Self(Zeroizing::new(url.trim().to_owned())))
     }
 }
 
@@ -124,4 +134,22 @@ pub fn patience(text: &str) -> Result<Duration, String> {
 pub trait ProcessConfig: clap::Parser + fmt::Debug {
     /// How the process logs, traces and stops.
     fn process(&self) -> &ProcessArgs;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DatabaseUrl;
+
+    #[test]
+    fn a_database_url_may_stand_in_a_file_and_is_never_shown() {
+        let dir = std::env::temp_dir().join(format!("mesher-config-{}", std::process::id()));
+        std::fs::write(&dir, "postgres://mesher:secret@db:5433/m\n").unwrap();
+        let read: DatabaseUrl = format!("file:{}", dir.display()).parse().unwrap();
+        let options = read.connect_options().unwrap();
+        std::fs::remove_file(&dir).unwrap();
+        assert_eq!((options.get_host(), options.get_port(), options.get_database()), ("db", 5433, Some("m")));
+        assert!(!format!("{read:?}").contains("secret"));
+        let missing = "file:/nowhere/at/all".parse::<DatabaseUrl>().unwrap_err();
+        assert!(missing.contains("/nowhere/at/all"), "{missing}");
+    }
 }

@@ -43,6 +43,10 @@ ids! {
     UserId;
     /// An API key's id; not the key.
     ApiKeyId;
+    /// A session's id; not its token.
+    SessionId;
+    /// The id of an entry in the audit log.
+    AuditEventId;
     /// An event's id, unique in its project.
     EventId;
     /// An issue's id.

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod admin;
 pub mod api_keys;
+pub mod audit;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
@@ -15,6 +16,8 @@ pub mod db;
 pub mod handle;
 pub mod id;
 pub mod level;
+pub mod network;
+pub mod origin;
 pub mod paging;
 pub mod payload;
 pub mod public_url;

@@ -123,7 +123,7 @@ pub fn session_invalid() -> Status {
 pub enum KeyFault {
     /// There is no such key.
     Unknown,
-    /// It was revoked.
+    /// It was revoked, or has expired.
     Revoked,
     /// It belongs to another project than the one that the call names.
     OtherProject,
@@ -147,7 +147,7 @@ impl fmt::Display for KeyFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Unknown => "it is unknown",
-            Self::Revoked => "it was revoked",
+            Self::Revoked => "it was revoked, or has expired",
             Self::OtherProject => "it belongs to another project",
         })
     }
@@ -167,6 +167,19 @@ pub fn api_key_invalid(fault: KeyFault) -> Status {
 /// E-mail and password do not belong together.
 pub fn login_failed() -> Status {
     plain(Code::Unauthenticated, ErrorReason::LoginFailed, "e-mail or password is wrong")
+}
+
+/// Too many sign-ins failed: none is tried before `delay` is over.
+pub fn too_many_failures(delay: Duration) -> Status {
+    // In whole seconds: a caller that rounds down would come too early.
+    let delay = Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(RETRY_DELAY);
+    build(
+        Code::ResourceExhausted,
+        ErrorReason::TooManyFailures,
+        format!("too many sign-ins failed, of this account or from this address: try again in {delay:?}"),
+        &[],
+        ErrorDetails::with_retry_info(Some(delay)),
+    )
 }
 
 /// The caller's role does not allow the call.

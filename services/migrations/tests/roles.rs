@@ -8,9 +8,27 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 /// What each role may do with which table, as the grants of the migrations are meant: `SELECT`, `INSERT`, `UPDATE` and
 /// `DELETE` by their first letters, a small letter where only some columns are allowed. What is not listed is refused.
 const ALLOWED: [(&str, &[(&str, &str)]); 5] = [
-    ("mesher_org", &[("orgs", "SI"), ("org_members", "SI")]),
-    ("mesher_project", &[("projects", "SIuD"), ("api_keys", "SIu"), ("events", "sD"), ("issues", "sD")]),
-    ("mesher_user", &[("users", "SI"), ("sessions", "SID"), ("org_members", "SIUD")]),
+    ("mesher_org", &[("orgs", "SI"), ("org_members", "SI"), ("audit_events", "I")]),
+    (
+        "mesher_project",
+        &[
+            ("projects", "SIuD"),
+            ("api_keys", "SIu"),
+            ("events", "sD"),
+            ("issues", "sD"),
+            ("audit_events", "I"),
+        ],
+    ),
+    (
+        "mesher_user",
+        &[
+            ("users", "SIu"),
+            ("sessions", "SID"),
+            ("login_failures", "SIUD"),
+            ("org_members", "SIUD"),
+            ("audit_events", "SI"),
+        ],
+    ),
     ("mesher_writer", &[("events", "sI"), ("issues", "SIu"), ("dead_letters", "I"), ("projects", "s")]),
     ("mesher_issue", &[("events", "S"), ("issues", "S")]),
 ];
@@ -106,34 +124,131 @@ async fn a_role_calls_the_functions_of_its_service_and_no_others() {
     }
 }
 
+/// What every role is refused.
+const NOBODY_MAY: [&str; 12] = [
+    "CREATE TABLE mine (id int)",
+    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "ALTER TABLE events ADD COLUMN mine int",
+    "DROP TABLE dead_letters",
+    "TRUNCATE events",
+    "UPDATE _sqlx_migrations SET version = 0",
+    "CREATE ROLE mine",
+    "SET ROLE mesher",
+    "UPDATE audit_events SET method = ''",
+    "DELETE FROM audit_events",
+    "TRUNCATE audit_events",
+    "ALTER TABLE audit_events DISABLE TRIGGER ALL",
+];
+
+/// What each role is refused besides: the secrets of others before all.
+const REFUSED: [(&str, &[&str]); 5] = [
+    (
+        "mesher_org",
+        &[
+            "SELECT password_hash FROM users",
+            "SELECT token_sha256 FROM sessions",
+            "SELECT key_sha256 FROM api_keys",
+            "UPDATE org_members SET role = 'owner'",
+            "SELECT * FROM audit_events",
+            "SELECT * FROM events",
+        ],
+    ),
+    (
+        "mesher_project",
+        &[
+            "SELECT password_hash FROM users",
+            "SELECT token_sha256 FROM sessions",
+            "SELECT * FROM org_members",
+            "UPDATE api_keys SET key_sha256 = ''",
+            "UPDATE projects SET org_id = id",
+            "SELECT * FROM audit_events",
+            "SELECT payload FROM events",
+        ],
+    ),
+    (
+        "mesher_user",
+        &[
+            "DELETE FROM users",
+            "UPDATE users SET email = ''",
+            "SELECT key_sha256 FROM api_keys",
+            "SELECT * FROM projects",
+            "SELECT * FROM events",
+        ],
+    ),
+    (
+        "mesher_writer",
+        &[
+            "SELECT * FROM users",
+            "SELECT password_hash FROM users",
+            "SELECT * FROM sessions",
+            "SELECT token_sha256 FROM sessions",
+            "SELECT key_sha256 FROM api_keys",
+            "SELECT * FROM org_members",
+            "SELECT * FROM audit_events",
+            "INSERT INTO audit_events DEFAULT VALUES",
+            "SELECT payload FROM events",
+            "DELETE FROM events",
+        ],
+    ),
+    (
+        "mesher_issue",
+        &[
+            "SELECT password_hash FROM users",
+            "SELECT token_sha256 FROM sessions",
+            "SELECT key_sha256 FROM api_keys",
+            "SELECT * FROM audit_events",
+            "INSERT INTO audit_events DEFAULT VALUES",
+            "DELETE FROM events",
+        ],
+    ),
+];
+
 #[tokio::test]
-async fn the_writer_reads_no_secrets_and_no_role_owns_or_makes_anything() {
+async fn who_signs_in_as_a_service_is_refused_what_is_not_the_services_and_owns_nothing() {
     let database = TestDatabase::new().await;
-    for (role, _) in ALLOWED {
-        let options = database.connect_options().options([("role", role)]);
+    for (role, besides) in REFUSED {
+        let password = format!("ALTER ROLE {role} PASSWORD 'of {role}'");
+        sqlx::query(AssertSqlSafe(password)).execute(database.pool()).await.unwrap();
+        // A login of its own: there is nobody to become again.
+        let options = database.connect_options().username(role).password(&format!("of {role}"));
         let mut connection = PgConnection::connect_with(&options).await.unwrap();
-        for statement in [
-            "CREATE TABLE mine (id int)",
-            "ALTER TABLE events ADD COLUMN mine int",
-            "DROP TABLE dead_letters",
-            "TRUNCATE events",
-            "UPDATE _sqlx_migrations SET version = 0",
-            "CREATE ROLE mine",
-        ] {
+        for statement in NOBODY_MAY.iter().chain(besides) {
             refused(&mut connection, role, statement).await;
         }
-        if role == "mesher_writer" {
-            for statement in [
-                "SELECT password_hash FROM users",
-                "SELECT token_sha256 FROM sessions",
-                "SELECT key_sha256 FROM api_keys",
-                "SELECT payload FROM events",
-                "DELETE FROM events",
-            ] {
-                refused(&mut connection, role, statement).await;
-            }
+        for (other, _) in REFUSED.iter().filter(|(other, _)| *other != role) {
+            refused(&mut connection, role, &format!("SET ROLE {other}")).await;
         }
+        let owned: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM pg_class WHERE relowner = $1::regrole)
+                 + (SELECT count(*) FROM pg_proc WHERE proowner = $1::regrole)",
+        )
+        .bind(role)
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+        assert_eq!(owned, 0, "{role} owns something");
+        let (superuser, creates): (bool, bool) =
+            sqlx::query_as("SELECT rolsuper, rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = $1")
+                .bind(role)
+                .fetch_one(database.pool())
+                .await
+                .unwrap();
+        assert!(!superuser && !creates, "{role} may do too much");
     }
+}
+
+#[tokio::test]
+async fn not_even_the_owner_changes_an_entry_of_the_audit_log() {
+    let database = TestDatabase::new().await;
+    sqlx::query(
+        "INSERT INTO audit_events (id, created_at, method, resource_kind, resource_id, details, user_agent, request_id)
+         VALUES (gen_random_uuid(), now(), 'm', 'user', gen_random_uuid(), '{}', '', '')",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let mut connection = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    refused(&mut connection, "the owner", "UPDATE audit_events SET method = ''").await;
 }
 
 async fn refused(connection: &mut PgConnection, role: &str, statement: &str) {

@@ -14,7 +14,7 @@ async fn migrating_again_or_at_once_changes_nothing() {
     check(&mut connection).await.unwrap();
     let history = "SELECT array_agg(ROW(version, installed_on)::text ORDER BY version) FROM _sqlx_migrations";
     let before: Vec<String> = sqlx::query_scalar(history).fetch_one(&mut connection).await.unwrap();
-    assert_eq!(before.len(), usize::try_from(version()).unwrap());
+    assert!(before.last().unwrap().starts_with(&format!("({},", version())), "{before:?}");
     migrate(&options).await.unwrap();
     let after: Vec<String> = sqlx::query_scalar(history).fetch_one(&mut connection).await.unwrap();
     assert_eq!(after, before, "nothing was applied again");

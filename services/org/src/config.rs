@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use mesher_common::config::{DatabaseArgs, ProcessArgs, ProcessConfig};
+use mesher_common::{
+    config::{DatabaseArgs, ProcessArgs, ProcessConfig},
+    origin::PeerArgs,
+};
 
 /// Mesher's organization service.
 #[derive(Clone, Debug, Parser)]
@@ -15,6 +18,9 @@ pub struct Config {
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:51051")]
     pub admin_listen: SocketAddr,
+    /// Who is believed to say whom a call is from.
+    #[command(flatten)]
+    pub peers: PeerArgs,
     /// How to reach the database.
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -9,7 +9,7 @@ pub mod org;
 pub mod service;
 pub mod store;
 
-use mesher_common::{clock::Clock, db, handle::Handle, server::ServerBuilder};
+use mesher_common::{access::Access, clock::Clock, db, handle::Handle, server::ServerBuilder};
 use mesher_proto::mesher::org::v1::org_service_server::OrgServiceServer;
 
 pub use crate::config::Config;
@@ -22,6 +22,7 @@ pub const DATABASE_ROLE: &str = "mesher_org";
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let server = ServerBuilder::bind("org", config.listen, config.admin_listen).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
-    let service = Service::new(Store::new(pool.clone()), Clock::system());
+    let access = Access::new(pool.clone()).believing(config.peers);
+    let service = Service::new(access, Store::new(pool.clone()), Clock::system());
     server.service(OrgServiceServer::new(service)).needs_database(&pool).start().await
 }

@@ -21,9 +21,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service on `store`, by the time of `clock`.
-    pub fn new(store: Store, clock: Clock) -> Self {
-        Self { access: Access::new(store.pool().clone()), store, clock }
+    /// The service on `store`, by the time of `clock`, for callers whom `access` lets through.
+    pub fn new(access: Access, store: Store, clock: Clock) -> Self {
+        Self { access, store, clock }
     }
 }
 
@@ -37,7 +37,7 @@ impl OrgService for Service {
         let name = Name::parse("name", &request.name)?;
         let slug = Slug::parse_or_derive("slug", &request.slug, &name)?;
         let org = Org { id: OrgId::new(), name, slug, created_at: self.clock.now() };
-        self.store.create(&org, caller.user_id).await?;
+        self.store.create(&org, caller.user_id, caller.does()).await?;
         Ok(Response::new(proto::CreateOrgResponse { org: Some(org.into()) }))
     }
 

@@ -1,6 +1,12 @@
 //! All the SQL of the service.
 
-use mesher_common::{access::DbRole, db::DatabaseError, id::OrgId, id::UserId, paging::Page};
+use mesher_common::{
+    access::DbRole,
+    audit::{Entry, Kind},
+    db::DatabaseError,
+    id::{OrgId, UserId},
+    paging::Page,
+};
 use sqlx::PgPool;
 use tracing::instrument;
 
@@ -25,7 +31,7 @@ impl Store {
 
     /// Adds an organization with its first owner.
     #[instrument(name = "db.org.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    pub async fn create(&self, org: &Org, owner: UserId) -> Result<(), OrgError> {
+    pub async fn create(&self, org: &Org, owner: UserId, done: Entry) -> Result<(), OrgError> {
         let mut transaction = self.pool.begin().await.map_err(DatabaseError::from)?;
         sqlx::query("INSERT INTO orgs (id, name, slug, created_at) VALUES ($1, $2, $3, $4)")
             .bind(org.id)
@@ -49,6 +55,8 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .map_err(DatabaseError::from)?;
+        let done = done.in_org(org.id).detail("name", org.name.as_str()).detail("slug", org.slug.as_str());
+        done.record(&mut transaction, Kind::Org, org.id.0, org.created_at).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use mesher_common::{
     config::{DatabaseArgs, ProcessArgs, ProcessConfig},
+    origin::PeerArgs,
     public_url::PublicUrl,
 };
 
@@ -22,6 +23,9 @@ pub struct Config {
     /// that the gateway is called by]
     #[arg(long, env = "MESHER_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
+    /// Who is believed to say whom a call is from.
+    #[command(flatten)]
+    pub peers: PeerArgs,
     /// How to reach the database.
     #[command(flatten)]
     pub database: DatabaseArgs,

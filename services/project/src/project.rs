@@ -109,6 +109,10 @@ pub struct ApiKey {
     pub prefix: String,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+    /// When it expires; `None` if it does not.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to some ten minutes; `None` if it never was.
+    pub last_used_at: Option<DateTime<Utc>>,
     /// Since when it is refused; `None` while it is valid.
     pub revoked_at: Option<DateTime<Utc>>,
     /// How many events are taken in with it, where it says so.

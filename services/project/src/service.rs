@@ -29,6 +29,9 @@ const DEFAULT_KEY_NAME: &str = "default";
 /// The longest period of a rate limit, in seconds.
 const MAX_RATE_PERIOD: u32 = 86_400;
 
+/// The longest that an API key is good for, if it expires.
+const MAX_KEY_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
+
 /// How long a call goes on deleting events; the rest of the time that a call may take is for what it is in the middle of.
 const DELETION_TIME: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() / 2);
 
@@ -42,9 +45,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service on `store`, by the time of `clock`. DSNs begin with `public_url`, or with the one that a call came to.
-    pub fn new(store: Store, public_url: Option<PublicUrl>, clock: Clock) -> Self {
-        Self { access: Access::new(store.pool().clone()), store, public_url, clock }
+    /// The service on `store`, by the time of `clock`, for callers whom `access` lets through. DSNs begin with
+    /// `public_url`, or with the one that a call came to.
+    pub fn new(access: Access, store: Store, public_url: Option<PublicUrl>, clock: Clock) -> Self {
+        Self { access, store, public_url, clock }
     }
 
     /// What the gateway is called by, as far as this call tells.
@@ -65,7 +69,7 @@ impl ProjectService for Service {
         let slug = Slug::parse_or_derive("slug", &request.slug, &name)?;
         let created_at = self.clock.now();
         let new = NewProject { id: ProjectId::new(), org_id: caller.org_id, name, slug, created_at };
-        let project = self.store.create(new).await?;
+        let project = self.store.create(new, caller.does()).await?;
         Ok(Response::new(proto::CreateProjectResponse { project: Some(project.into()) }))
     }
 
@@ -95,7 +99,7 @@ impl ProjectService for Service {
         &self,
         request: Request<proto::UpdateProjectRequest>,
     ) -> Result<Response<proto::UpdateProjectResponse>, Status> {
-        let (_, request) = self.access.role(request).await?;
+        let (caller, request) = self.access.role(request).await?;
         let id = ProjectId::parse("project_id", &request.project_id)?;
         let change = ProjectChange {
             name: request.name.as_deref().map(|name| Name::parse("name", name)).transpose()?,
@@ -106,7 +110,7 @@ impl ProjectService for Service {
             let description = "is not set, and neither are slug and rate_limit: nothing would change";
             return Err(Violation::new("name", description).into());
         }
-        let project = self.store.update(id, change).await?;
+        let project = self.store.update(id, change, (self.clock.now(), caller.does())).await?;
         Ok(Response::new(proto::UpdateProjectResponse { project: Some(project.into()) }))
     }
 
@@ -116,7 +120,7 @@ impl ProjectService for Service {
     ) -> Result<Response<proto::DeleteProjectResponse>, Status> {
         let (caller, request) = self.access.role(request).await?;
         let id = ProjectId::parse("project_id", &request.project_id)?;
-        self.store.delete(id, self.clock.now(), DELETION_TIME).await?;
+        self.store.delete(id, (self.clock.now(), caller.does()), DELETION_TIME).await?;
         tracing::info!(project_id = %id, org_id = %caller.org_id, by = %caller.user_id, "project deleted");
         Ok(Response::new(proto::DeleteProjectResponse {}))
     }
@@ -126,21 +130,25 @@ impl ProjectService for Service {
         request: Request<proto::CreateApiKeyRequest>,
     ) -> Result<Response<proto::CreateApiKeyResponse>, Status> {
         let public_url = self.public_url(request.metadata());
-        let (_, request) = self.access.role(request).await?;
+        let (caller, request) = self.access.role(request).await?;
         let project_id = ProjectId::parse("project_id", &request.project_id)?;
         let name = if request.name.is_empty() { DEFAULT_KEY_NAME } else { &request.name };
         let name = Name::parse("name", name)?;
         let secret = Secret::new_api_key().map_err(ProjectError::from)?;
+        let lifetime = lifetime(request.lifetime_seconds)?;
+        let now = self.clock.now();
         let key = ApiKey {
             id: ApiKeyId::new(),
             project_id,
             name,
             prefix: secret.expose().chars().take(API_KEY_SHOWN).collect(),
-            created_at: self.clock.now(),
+            created_at: now,
+            expires_at: lifetime.map(|lifetime| now + lifetime),
+            last_used_at: None,
             revoked_at: None,
             rate_limit: request.rate_limit.map(rate_limit).transpose()?.flatten().into(),
         };
-        let project_number = self.store.create_key(&key, secret.sha256()).await?;
+        let project_number = self.store.create_key(&key, secret.sha256(), caller.does()).await?;
         Ok(Response::new(proto::CreateApiKeyResponse {
             api_key: Some(key.into()),
             secret: secret.expose().to_owned(),
@@ -166,9 +174,9 @@ impl ProjectService for Service {
         &self,
         request: Request<proto::RevokeApiKeyRequest>,
     ) -> Result<Response<proto::RevokeApiKeyResponse>, Status> {
-        let (_, request) = self.access.role(request).await?;
+        let (caller, request) = self.access.role(request).await?;
         let id = ApiKeyId::parse("key_id", &request.key_id)?;
-        let key = self.store.revoke_key(id, self.clock.now()).await?;
+        let key = self.store.revoke_key(id, (self.clock.now(), caller.does())).await?;
         Ok(Response::new(proto::RevokeApiKeyResponse { api_key: Some(key.into()) }))
     }
 
@@ -176,7 +184,7 @@ impl ProjectService for Service {
         &self,
         request: Request<proto::UpdateApiKeyRequest>,
     ) -> Result<Response<proto::UpdateApiKeyResponse>, Status> {
-        let (_, request) = self.access.role(request).await?;
+        let (caller, request) = self.access.role(request).await?;
         let id = ApiKeyId::parse("key_id", &request.key_id)?;
         let change = ApiKeyChange {
             name: request.name.as_deref().map(|name| Name::parse("name", name)).transpose()?,
@@ -186,7 +194,7 @@ impl ProjectService for Service {
             let description = "is not set, and neither is rate_limit: nothing would change";
             return Err(Violation::new("name", description).into());
         }
-        let key = self.store.update_key(id, change).await?;
+        let key = self.store.update_key(id, change, (self.clock.now(), caller.does())).await?;
         Ok(Response::new(proto::UpdateApiKeyResponse { api_key: Some(key.into()) }))
     }
 
@@ -197,6 +205,18 @@ impl ProjectService for Service {
         let sender = self.access.api_key::<proto::GetProjectByApiKeyRequest>(request.metadata()).await?;
         let project = self.store.get(sender.project_id).await?;
         Ok(Response::new(proto::GetProjectByApiKeyResponse { project: Some(project.into()) }))
+    }
+}
+
+/// Reads how long an API key is good for; nothing where it does not expire.
+fn lifetime(seconds: i32) -> Result<Option<Duration>, Violation> {
+    match u64::try_from(seconds).map(Duration::from_secs) {
+        Ok(Duration::ZERO) => Ok(None),
+        Ok(lifetime) if lifetime <= MAX_KEY_LIFETIME => Ok(Some(lifetime)),
+        _ => {
+            let description = format!("is not within 0 and {}", MAX_KEY_LIFETIME.as_secs());
+            Err(Violation::new("lifetime_seconds", description))
+        }
     }
 }
 
@@ -245,6 +265,8 @@ impl From<ApiKey> for proto::ApiKey {
             prefix: key.prefix,
             create_time: Some(timestamp(key.created_at)),
             revoke_time: key.revoked_at.map(timestamp),
+            expire_time: key.expires_at.map(timestamp),
+            last_use_time: key.last_used_at.map(timestamp),
             rate_limit: key.rate_limit.into(),
         }
     }

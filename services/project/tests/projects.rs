@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use mesher_common::{clock::Clock, id::ProjectId};
+use mesher_common::{audit::Entry, clock::Clock, id::ProjectId, origin::Origin};
 use mesher_project::{error::ProjectError, store::Store};
-use mesher_proto::mesher::project::v1::{
-    CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, GetProjectByApiKeyRequest,
-    GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RateLimit, RevokeApiKeyRequest,
-    UpdateApiKeyRequest, UpdateProjectRequest,
+use mesher_proto::{
+    access::Guarded as _,
+    mesher::project::v1::{
+        CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, GetProjectByApiKeyRequest,
+        GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RateLimit, RevokeApiKeyRequest,
+        UpdateApiKeyRequest, UpdateProjectRequest,
+    },
 };
 use mesher_suite::{Key, Suite, error_info, reason, signed, violated_field, with_key};
 use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
@@ -83,8 +86,11 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     let project = suite.project().await;
     let owner = &project.org.owner;
     let mut projects = suite.projects();
-    let request =
-        CreateApiKeyRequest { project_id: project.id.clone(), name: "browser".to_owned(), rate_limit: None };
+    let request = CreateApiKeyRequest {
+        project_id: project.id.clone(),
+        name: "browser".to_owned(),
+        ..Default::default()
+    };
     let created = projects.create_api_key(signed(owner, request)).await.unwrap().into_inner();
     let (key, secret) = (created.api_key.unwrap(), created.secret);
     assert!(secret.starts_with("mshr_") && secret.len() == 53, "{secret}");
@@ -202,6 +208,54 @@ async fn projects_and_keys_have_rate_limits_that_can_be_set_and_taken_away() {
 }
 
 #[tokio::test]
+async fn a_key_expires_by_itself_and_tells_when_it_was_last_used() {
+    let suite = Suite::start().await;
+    let project = suite.project().await;
+    let owner = &project.org.owner;
+    let create = |lifetime_seconds| {
+        let request =
+            CreateApiKeyRequest { project_id: project.id.clone(), lifetime_seconds, ..Default::default() };
+        signed(owner, request)
+    };
+    for wrong in [-1, 315_360_001] {
+        let refused = suite.projects().create_api_key(create(wrong)).await.unwrap_err();
+        assert_eq!(violated_field(&refused), "lifetime_seconds");
+    }
+    let created = suite.projects().create_api_key(create(3600)).await.unwrap().into_inner();
+    let described = created.api_key.unwrap();
+    let seconds = described.expire_time.unwrap().seconds - described.create_time.unwrap().seconds;
+    assert_eq!((seconds, described.last_use_time), (3600, None));
+    let key = Key { id: described.key_id, secret: created.secret, project: project.clone() };
+    let used = async || {
+        suite.projects().get_project_by_api_key(with_key(&key, GetProjectByApiKeyRequest {})).await.map(drop)
+    };
+    let list = async || {
+        let request = ListApiKeysRequest { project_id: project.id.clone(), ..Default::default() };
+        let listed = suite.projects().list_api_keys(signed(owner, request)).await.unwrap().into_inner();
+        listed.api_keys[0].clone()
+    };
+    used().await.unwrap();
+    let first = list().await.last_use_time.unwrap();
+    let age = async |age: &str| {
+        let sql = "UPDATE api_keys SET last_used_at = last_used_at - $1::interval, expires_at = expires_at - $1::interval";
+        sqlx::query(sql).bind(age).execute(suite.database.pool()).await.unwrap();
+    };
+    age("5 minutes").await;
+    let unchanged = list().await.last_use_time;
+    used().await.unwrap();
+    assert_eq!(list().await.last_use_time, unchanged, "no write for each use");
+    age("10 minutes").await;
+    used().await.unwrap();
+    assert!(list().await.last_use_time.unwrap().seconds >= first.seconds);
+    age("45 minutes").await;
+    let refused = used().await.unwrap_err();
+    assert_eq!(
+        (error_info(&refused).1["fault"].as_str(), reason(&refused).as_str()),
+        ("REVOKED", "API_KEY_INVALID")
+    );
+}
+
+#[tokio::test]
 async fn a_deleted_project_takes_its_keys_along() {
     let suite = Suite::start().await;
     let key = suite.key().await;
@@ -249,7 +303,14 @@ async fn a_project_with_many_events_is_deleted_by_and_by_and_nothing_of_it_is_le
     let options = suite.database.connect_options().options([("role", mesher_project::DATABASE_ROLE)]);
     let store = Store::new(PgPoolOptions::new().connect_lazy_with(options));
     let id = ProjectId::parse("project_id", &key.project.id).unwrap();
-    let unfinished = store.delete(id, Clock::system().now(), Duration::ZERO).await.unwrap_err();
+    let origin = Origin {
+        rpc: DeleteProjectRequest::RPC,
+        client: None,
+        user_agent: String::new(),
+        request_id: String::new(),
+    };
+    let done = (Clock::system().now(), Entry::new(origin));
+    let unfinished = store.delete(id, done, Duration::ZERO).await.unwrap_err();
     assert!(matches!(unfinished, ProjectError::DeletionUnfinished(_)), "{unfinished}");
     let answer = Status::from(unfinished);
     assert_eq!((answer.code(), reason(&answer).as_str()), (Code::ResourceExhausted, "OVERLOADED"));

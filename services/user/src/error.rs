@@ -1,6 +1,14 @@
 //! Everything that can go wrong in a call once the caller is let through and the request is well-formed.
 
-use mesher_common::{access::AccessError, db::DatabaseError, id::UserId, secret::NoRandomness, status};
+use std::time::Duration;
+
+use mesher_common::{
+    access::AccessError,
+    db::DatabaseError,
+    id::{OrgId, SessionId, UserId},
+    secret::NoRandomness,
+    status::{self, Violation},
+};
 use mesher_proto::access::Role;
 use tonic::Status;
 
@@ -18,6 +26,15 @@ pub enum UserError {
     /// There is no such user, or the password is another.
     #[error("the login failed")]
     LoginFailed,
+    /// Too many logins failed: the next may be tried after this time.
+    #[error("too many logins failed")]
+    TooManyFailures(Duration),
+    /// The password that is to be changed is another.
+    #[error("the current password is wrong")]
+    CurrentPasswordWrong,
+    /// The caller has no such session.
+    #[error("there is no session {0}")]
+    SessionNotFound(SessionId),
     /// The session was ended since the caller was let through.
     #[error("the session is gone")]
     SessionGone,
@@ -33,9 +50,12 @@ pub enum UserError {
     /// The organization would be without an owner.
     #[error("the last owner cannot go")]
     LastOwner,
-    /// Only an owner may make, change or remove an owner.
-    #[error("only an owner may do that")]
-    OwnerNeeded,
+    /// The caller's role does not allow it: only an owner may make, change or remove an owner.
+    #[error("only the role {0} may do that")]
+    RoleInsufficient(Role),
+    /// The caller's membership ended since the caller was let through.
+    #[error("there is no organization {0}")]
+    OrgNotFound(OrgId),
     /// The password was neither hashed nor checked.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -53,6 +73,11 @@ impl From<UserError> for Status {
             UserError::RegistrationClosed => status::registration_closed(),
             UserError::EmailTaken => status::already_exists("email", "another user has this e-mail address"),
             UserError::LoginFailed => status::login_failed(),
+            UserError::TooManyFailures(delay) => status::too_many_failures(delay),
+            UserError::CurrentPasswordWrong => {
+                Violation::new("current_password", "is not the current password").into()
+            }
+            UserError::SessionNotFound(id) => status::not_found("session", &id.to_string()),
             UserError::SessionGone => AccessError::SessionInvalid.into(),
             UserError::UserNotFound(id) => status::not_found("user", &id),
             UserError::MemberNotFound(id) => status::not_found("member", &id.to_string()),
@@ -61,13 +86,14 @@ impl From<UserError> for Status {
                 format!("the user {id} is a member of the organization already"),
             ),
             UserError::LastOwner => status::last_owner(),
-            UserError::OwnerNeeded => status::role_insufficient(Role::Owner),
+            UserError::RoleInsufficient(needed) => status::role_insufficient(needed),
+            UserError::OrgNotFound(id) => status::not_found("organization", &id.to_string()),
             UserError::Password(PasswordError::Overloaded) => {
                 status::overloaded("too many passwords are waiting to be checked: try again")
             }
-            UserError::Password(error @ (PasswordError::Hash(_) | PasswordError::Task(_))) => {
-                status::internal(&error)
-            }
+            UserError::Password(
+                error @ (PasswordError::PepperMissing | PasswordError::Hash(_) | PasswordError::Task(_)),
+            ) => status::internal(&error),
             UserError::NoRandomness(error) => status::internal(&error),
             UserError::Database(error) => error.into(),
         }

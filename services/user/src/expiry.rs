@@ -1,8 +1,8 @@
-//! Deletes the sessions that expired: nobody ends most sessions, and a table of all that ever were would grow for ever.
+//! Deletes the sessions that expired, and the failures that are forgotten: nobody ends most sessions, and a table of all
+//! that ever were would grow for ever.
 
 use std::time::Duration;
 
-use mesher_common::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{error::UserError, store::Store};
@@ -11,22 +11,21 @@ use crate::{error::UserError, store::Store};
 const LOOK: Duration = Duration::from_hours(1);
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_mins(1);
-/// The most sessions that one statement deletes: some milliseconds of work.
+/// The most rows that one statement deletes: some milliseconds of work.
 const BATCH: u32 = 1000;
 
-/// Deletes expired sessions, once at the start and then every hour, until `stop` is cancelled. Every replica may do it
-/// at once.
-pub async fn delete_expired(store: Store, clock: Clock, stop: CancellationToken) -> anyhow::Result<()> {
+/// Deletes what expired, once at the start and then every hour, until `stop` is cancelled. Every replica may do it at once.
+pub async fn delete_expired(store: Store, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         let deleted = tokio::select! {
             // What a statement that is cut off had deleted is there again.
             () = stop.cancelled() => return Ok(()),
-            deleted = delete_all(&store, &clock) => deleted,
+            deleted = delete_all(&store) => deleted,
         };
         let pause = match deleted {
             Ok(0) => LOOK,
             Ok(count) => {
-                tracing::info!(count, "expired sessions deleted");
+                tracing::info!(count, "expired sessions and forgotten failures deleted");
                 LOOK
             }
             Err(error) => {
@@ -41,13 +40,12 @@ pub async fn delete_expired(store: Store, clock: Clock, stop: CancellationToken)
     }
 }
 
-async fn delete_all(store: &Store, clock: &Clock) -> Result<u64, UserError> {
-    let now = clock.now();
+async fn delete_all(store: &Store) -> Result<u64, UserError> {
     let mut total = 0;
     loop {
-        let deleted = store.delete_expired(now, BATCH).await?;
-        total += deleted;
-        if deleted < u64::from(BATCH) {
+        let (sessions, failures) = (store.delete_expired(BATCH).await?, store.forget_failures(BATCH).await?);
+        total += sessions + failures;
+        if sessions.max(failures) < u64::from(BATCH) {
             return Ok(total);
         }
     }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use mesher_common::{
-    access::DbRole,
+    access::{self, DbRole},
+    audit::{Entry, Kind},
     db::DatabaseError,
     id::{OrgId, UserId},
     paging::Page,
@@ -16,28 +17,27 @@ use crate::{email::Email, error::UserError, store::Store, user::Member};
 /// Whom to add.
 #[derive(Clone, Debug)]
 pub enum Candidate {
-    /// The user with an id.
+    /// The user with an id, if the caller may see that user.
     Id(UserId),
     /// The user with an e-mail address.
     Email(Email),
 }
 
 impl Store {
-    /// Adds a user to an organization. `by` is the role of the member who does it.
+    /// Adds a user to the organization of `by`, who does it.
     #[instrument(name = "db.member.add", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn add_member(
         &self,
-        org: OrgId,
+        by: &access::Member,
         candidate: &Candidate,
         role: Role,
-        by: Role,
         now: DateTime<Utc>,
     ) -> Result<Member, UserError> {
-        if role == Role::Owner && by < Role::Owner {
-            return Err(UserError::OwnerNeeded);
-        }
+        let org = by.org_id;
         let mut transaction = self.pool().begin().await.map_err(DatabaseError::from)?;
-        let user = candidate_id(&mut transaction, candidate).await?;
+        let owners = Owners::lock(&mut transaction, by, Role::Admin).await?;
+        owners.allow(role == Role::Owner)?;
+        let user = candidate_id(&mut transaction, candidate, by.user_id).await?;
         sqlx::query("INSERT INTO org_members (org_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)")
             .bind(org)
             .bind(user)
@@ -53,6 +53,7 @@ impl Store {
                 }
             })?;
         let member = member(&mut transaction, org, user).await?;
+        record(&mut transaction, by.does().detail("role", role.to_string()), user, now).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(member)
     }
@@ -77,36 +78,49 @@ impl Store {
         Ok(members)
     }
 
-    /// Changes a member's role. `by` is the role of the member who does it.
+    /// Changes the role of a member of the organization of `by`, who does it.
     #[instrument(name = "db.member.update", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn update_member(
         &self,
-        org: OrgId,
+        by: &access::Member,
         user: UserId,
         role: Role,
-        by: Role,
+        now: DateTime<Utc>,
     ) -> Result<Member, UserError> {
         let mut transaction = self.pool().begin().await.map_err(DatabaseError::from)?;
-        guard_owners(&mut transaction, org, user, Some(role), by).await?;
+        let owners = Owners::lock(&mut transaction, by, Role::Admin).await?;
+        owners.allow(owners.have(user) || role == Role::Owner)?;
+        if role != Role::Owner {
+            owners.spare(user)?;
+        }
         sqlx::query("UPDATE org_members SET role = $3 WHERE org_id = $1 AND user_id = $2")
-            .bind(org)
+            .bind(by.org_id)
             .bind(user)
             .bind(DbRole::from(role))
             .execute(&mut *transaction)
             .await
             .map_err(DatabaseError::from)?;
-        let member = member(&mut transaction, org, user).await?;
+        let member = member(&mut transaction, by.org_id, user).await?;
+        record(&mut transaction, by.does().detail("role", role.to_string()), user, now).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(member)
     }
 
-    /// Ends a membership. `by` is the role of the member who does it.
+    /// Ends a membership in the organization of `by`, who does it: an admin, or the member.
     #[instrument(name = "db.member.remove", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    pub async fn remove_member(&self, org: OrgId, user: UserId, by: Role) -> Result<(), UserError> {
+    pub async fn remove_member(
+        &self,
+        by: &access::Member,
+        user: UserId,
+        now: DateTime<Utc>,
+    ) -> Result<(), UserError> {
+        let least = if user == by.user_id { Role::Member } else { Role::Admin };
         let mut transaction = self.pool().begin().await.map_err(DatabaseError::from)?;
-        guard_owners(&mut transaction, org, user, None, by).await?;
+        let owners = Owners::lock(&mut transaction, by, least).await?;
+        owners.allow(owners.have(user))?;
+        owners.spare(user)?;
         let done = sqlx::query("DELETE FROM org_members WHERE org_id = $1 AND user_id = $2")
-            .bind(org)
+            .bind(by.org_id)
             .bind(user)
             .execute(&mut *transaction)
             .await
@@ -114,56 +128,107 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(UserError::MemberNotFound(user));
         }
+        record(&mut transaction, by.does(), user, now).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(())
     }
 }
 
-/// Holds a change to the rules: only an owner makes, changes or removes an owner, and the last one stays.
+/// The owners of an organization, whose rows are locked until the end of the transaction, and the role that the caller
+/// has meanwhile.
 ///
-/// Locks the owners' rows until the end of the transaction. Of two that would each remove another of the last two
-/// owners, the second waits, and then sees the owners that the first left.
-async fn guard_owners(
-    transaction: &mut PgTransaction<'_>,
-    org: OrgId,
-    user: UserId,
-    new_role: Option<Role>,
-    by: Role,
-) -> Result<(), UserError> {
-    let owners: Vec<UserId> = sqlx::query_scalar(
-        "SELECT user_id FROM org_members WHERE org_id = $1 AND role = 'owner' ORDER BY user_id FOR UPDATE",
-    )
-    .bind(org)
-    .fetch_all(&mut **transaction)
-    .await
-    .map_err(DatabaseError::from)?;
-    let is_owner = owners.contains(&user);
-    let stays_owner = new_role == Some(Role::Owner);
-    if (is_owner || stays_owner) && by < Role::Owner {
-        return Err(UserError::OwnerNeeded);
-    }
-    if is_owner && !stays_owner && owners.len() == 1 {
-        return Err(UserError::LastOwner);
-    }
-    Ok(())
+/// So the changes of an organization's members come one after the other: of two that would each remove another of the
+/// last two owners, the second waits, and then sees the owners that the first left; and whoever was removed or demoted
+/// by the first has no say in the second.
+struct Owners {
+    owners: Vec<UserId>,
+    caller: Role,
 }
 
-async fn candidate_id(connection: &mut PgConnection, candidate: &Candidate) -> Result<UserId, UserError> {
-    let (found, wanted): (Option<UserId>, String) = match candidate {
-        Candidate::Id(id) => (
-            sqlx::query_scalar("SELECT id FROM users WHERE id = $1")
-                .bind(id)
-                .fetch_optional(connection)
+impl Owners {
+    async fn lock(
+        transaction: &mut PgTransaction<'_>,
+        by: &access::Member,
+        least: Role,
+    ) -> Result<Self, UserError> {
+        let owners: Vec<UserId> = sqlx::query_scalar(
+            "SELECT user_id FROM org_members WHERE org_id = $1 AND role = 'owner' ORDER BY user_id FOR UPDATE",
+        )
+        .bind(by.org_id)
+        .fetch_all(&mut **transaction)
+        .await
+        .map_err(DatabaseError::from)?;
+        let caller: Option<DbRole> =
+            sqlx::query_scalar("SELECT role FROM org_members WHERE org_id = $1 AND user_id = $2")
+                .bind(by.org_id)
+                .bind(by.user_id)
+                .fetch_optional(&mut **transaction)
                 .await
-                .map_err(DatabaseError::from)?,
+                .map_err(DatabaseError::from)?;
+        let caller = caller.map(Role::from).ok_or(UserError::OrgNotFound(by.org_id))?;
+        if caller < least {
+            return Err(UserError::RoleInsufficient(least));
+        }
+        Ok(Self { owners, caller })
+    }
+
+    fn have(&self, user: UserId) -> bool {
+        self.owners.contains(&user)
+    }
+
+    /// Only an owner makes, changes or removes an owner.
+    fn allow(&self, touches_owner: bool) -> Result<(), UserError> {
+        if touches_owner && self.caller < Role::Owner {
+            return Err(UserError::RoleInsufficient(Role::Owner));
+        }
+        Ok(())
+    }
+
+    /// The last owner stays.
+    fn spare(&self, user: UserId) -> Result<(), UserError> {
+        if self.owners == [user] { Err(UserError::LastOwner) } else { Ok(()) }
+    }
+}
+
+async fn record(
+    connection: &mut PgConnection,
+    done: Entry,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<(), DatabaseError> {
+    done.record(connection, Kind::User, user.0, now).await
+}
+
+async fn candidate_id(
+    connection: &mut PgConnection,
+    candidate: &Candidate,
+    viewer: UserId,
+) -> Result<UserId, UserError> {
+    let (found, wanted): (Option<UserId>, String) = match candidate {
+        // Whoever knows an id would learn from it the name and the address of a user whom GetUser keeps to itself.
+        Candidate::Id(id) => (
+            sqlx::query_scalar(
+                "SELECT id FROM users
+                 WHERE id = $1 AND (id = $2 OR EXISTS (
+                     SELECT FROM org_members theirs JOIN org_members own USING (org_id)
+                     WHERE theirs.user_id = $1 AND own.user_id = $2
+                 ))",
+            )
+            .bind(id)
+            .bind(viewer)
+            .fetch_optional(connection)
+            .await
+            .map_err(DatabaseError::from)?,
             id.to_string(),
         ),
         Candidate::Email(email) => (
-            sqlx::query_scalar("SELECT id FROM users WHERE lower(email) = lower($1)")
-                .bind(email)
-                .fetch_optional(connection)
-                .await
-                .map_err(DatabaseError::from)?,
+            sqlx::query_scalar(
+                "SELECT id FROM users WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))",
+            )
+            .bind(email)
+            .fetch_optional(connection)
+            .await
+            .map_err(DatabaseError::from)?,
             email.as_str().to_owned(),
         ),
     };

@@ -1,15 +1,17 @@
-//! Passwords: argon2id with the parameters that OWASP recommends (19 MiB, 2 passes, 1 lane), on the blocking pool,
-//! with a bound on how many are hashed at once and on how many wait.
+//! Passwords: argon2id with the parameters that OWASP recommends (19 MiB, 2 passes, 1 lane) or stronger ones, on the
+//! blocking pool, with a bound on how many are hashed at once and on how many wait.
 
 use std::{fmt, sync::Arc};
 
 use argon2::{
-    Argon2,
+    Algorithm, Argon2, KeyId, Params, ParamsBuilder, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use mesher_common::status::Violation;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+
+use crate::{config::PasswordArgs, email::Email, pepper::Peppers};
 
 /// The fewest characters in a password (NIST SP 800-63B, 5.1.1.1).
 pub const MIN_PASSWORD: usize = 8;
@@ -25,6 +27,9 @@ pub enum PasswordError {
     /// Too many wait already.
     #[error("too many passwords are waiting to be checked")]
     Overloaded,
+    /// The hash in the database was made with a pepper that is not configured.
+    #[error("the hash was made with a pepper that --password-pepper-file does not name")]
+    PepperMissing,
     /// The hash could not be computed, or the one in the database cannot be read.
     #[error("argon2: {0}")]
     Hash(argon2::password_hash::Error),
@@ -33,23 +38,37 @@ pub enum PasswordError {
     Task(#[from] tokio::task::JoinError),
 }
 
+impl From<argon2::password_hash::Error> for PasswordError {
+    fn from(error: argon2::password_hash::Error) -> Self {
+        Self::Hash(error)
+    }
+}
+
+impl From<argon2::Error> for PasswordError {
+    fn from(error: argon2::Error) -> Self {
+        Self::Hash(error.into())
+    }
+}
+
 /// A password in plain: wiped when dropped, never shown by `Debug`.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
     /// Checks the password that somebody chose, in `field` of a request. Any characters will do (NIST SP
-    /// 800-63B, 5.1.1.2: no composition rules).
-    pub fn parse_new(field: &'static str, text: String) -> Result<Self, Violation> {
+    /// 800-63B, 5.1.1.2: no composition rules), but not those of the user's e-mail address.
+    pub fn parse_new(field: &'static str, text: String, email: &Email) -> Result<Self, Violation> {
         let password = Self(Zeroizing::new(text));
         let length = password.0.chars().count();
-        if (MIN_PASSWORD..=MAX_PASSWORD).contains(&length) {
-            Ok(password)
-        } else {
+        if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&length) {
             let description =
                 format!("has {length} characters; {MIN_PASSWORD} to {MAX_PASSWORD} are allowed");
-            Err(Violation::new(field, description))
+            return Err(Violation::new(field, description));
         }
+        if email.is_same(&password.0) {
+            return Err(Violation::new(field, "is the e-mail address: choose another"));
+        }
+        Ok(password)
     }
 
     /// Takes the password that somebody signs in with, in `field` of a request. It may be wrong; only one that
@@ -69,20 +88,34 @@ impl fmt::Debug for Password {
     }
 }
 
+/// What a password is to a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not its password.
+    Wrong,
+    /// Its password.
+    Right,
+    /// Its password, and the hash is weaker than new ones are.
+    Outdated,
+}
+
 /// Hashes and checks passwords.
 #[derive(Clone, Debug)]
 pub struct Hasher {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    scheme: Scheme,
     nobodys: Arc<str>,
 }
 
 impl Hasher {
-    /// A hasher of `concurrency` passwords at once.
-    pub async fn new(concurrency: usize) -> Result<Self, PasswordError> {
+    /// A hasher by these settings.
+    pub async fn new(args: &PasswordArgs, peppers: Peppers) -> Result<Self, PasswordError> {
+        let concurrency = usize::from(args.password_hashes);
         let mut hasher = Self {
             running: Arc::new(Semaphore::new(concurrency)),
             waiting: Arc::new(Semaphore::new(concurrency * (1 + WAITING_PER_HASH))),
+            scheme: Scheme::new(args.password_memory, args.password_passes, peppers)?,
             nobodys: "".into(),
         };
         let nobodys = Password(Zeroizing::new("nobody's password".to_owned()));
@@ -92,29 +125,18 @@ impl Hasher {
 
     /// The PHC string of a password, with a new salt.
     pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
-        self.run(move || {
-            let hash = argon2id().hash_password(password.0.as_bytes()).map_err(PasswordError::Hash)?;
-            Ok(hash.to_string())
-        })
-        .await
+        let scheme = self.scheme.clone();
+        self.run(move || scheme.hash(&password)).await
     }
 
-    /// Whether a password is the one of a PHC string. Without a string, the same work is done in vain, so that
-    /// the time does not tell whether there is such a user.
-    pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool, PasswordError> {
+    /// What a password is to a PHC string. Without a string, the same work is done in vain, so that the time does not
+    /// tell whether there is such a user.
+    pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<Verdict, PasswordError> {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobodys.as_ref().to_owned());
-        let right = self
-            .run(move || {
-                let hash = PasswordHash::new(&hash).map_err(|error| PasswordError::Hash(error.into()))?;
-                match argon2id().verify_password(password.0.as_bytes(), &hash) {
-                    Ok(()) => Ok(true),
-                    Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-                    Err(error) => Err(PasswordError::Hash(error)),
-                }
-            })
-            .await?;
-        Ok(known && right)
+        let scheme = self.scheme.clone();
+        let verdict = self.run(move || scheme.verify(&password, &hash)).await?;
+        Ok(if known { verdict } else { Verdict::Wrong })
     }
 
     async fn run<T: Send + 'static>(
@@ -133,33 +155,150 @@ impl Hasher {
     }
 }
 
-/// argon2id with OWASP's parameters, which are the library's defaults; a test holds it to them.
-fn argon2id() -> Argon2<'static> {
-    Argon2::default()
+/// How passwords are hashed.
+#[derive(Clone, Debug)]
+struct Scheme {
+    params: Params,
+    peppers: Peppers,
+}
+
+impl Scheme {
+    fn new(memory: u32, passes: u32, peppers: Peppers) -> Result<Self, PasswordError> {
+        let mut params = ParamsBuilder::new();
+        params.m_cost(memory).t_cost(passes);
+        if let Some(pepper) = peppers.current() {
+            params.keyid(KeyId::new(pepper.id())?);
+        }
+        Ok(Self { params: params.build()?, peppers })
+    }
+
+    fn hash(&self, password: &Password) -> Result<String, PasswordError> {
+        let argon2 = self.argon2(self.params.clone())?;
+        Ok(argon2.hash_password(password.0.as_bytes())?.to_string())
+    }
+
+    fn verify(&self, password: &Password, hash: &str) -> Result<Verdict, PasswordError> {
+        let hash = PasswordHash::new(hash).map_err(argon2::password_hash::Error::from)?;
+        let params = Params::try_from(&hash)?;
+        let verified = self.argon2(params.clone())?.verify_password(password.0.as_bytes(), &hash);
+        self.make_up_for(&params)?;
+        match verified {
+            Ok(()) if self.is_outdated(&params) => Ok(Verdict::Outdated),
+            Ok(()) => Ok(Verdict::Right),
+            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// argon2id with the pepper that `params` name.
+    fn argon2(&self, params: Params) -> Result<Argon2<'_>, PasswordError> {
+        if params.keyid().is_empty() {
+            return Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params));
+        }
+        let pepper = self.peppers.named(params.keyid()).ok_or(PasswordError::PepperMissing)?;
+        Ok(Argon2::new_with_secret(pepper.secret(), Algorithm::Argon2id, Version::V0x13, params)?)
+    }
+
+    fn is_outdated(&self, params: &Params) -> bool {
+        cost(params) < cost(&self.params) || params.keyid() != self.params.keyid()
+    }
+
+    /// Does the work that a hash with `params` lacks to a new one: an old hash must not tell by its time that there is
+    /// such a user.
+    fn make_up_for(&self, params: &Params) -> Result<(), PasswordError> {
+        let missing = cost(&self.params).saturating_sub(cost(params));
+        let passes = self.params.t_cost();
+        // Less than what new hashes have, so it fits.
+        let memory = u32::try_from(missing / u64::from(passes)).unwrap_or(self.params.m_cost());
+        if memory < Params::MIN_M_COST {
+            return Ok(());
+        }
+        let filler = Params::new(memory, passes, 1, None)?;
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, filler).hash_password_into(
+            b"nobody's password",
+            b"nobody's salt",
+            &mut output,
+        )?;
+        Ok(())
+    }
+}
+
+/// About how much work a hash is, in KiB that are passed over.
+fn cost(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PEPPER: &str = "a secret that is in no database";
+
     fn password(text: &str) -> Password {
         Password::parse_attempt("password", text.to_owned()).unwrap()
     }
 
+    fn args(memory: u32) -> PasswordArgs {
+        PasswordArgs {
+            password_hashes: 1,
+            password_memory: memory,
+            password_passes: 2,
+            password_pepper_file: Vec::new(),
+        }
+    }
+
+    async fn hasher(memory: u32, peppers: &[&str]) -> Hasher {
+        Hasher::new(&args(memory), Peppers::of(peppers)).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_password_is_known_by_its_hash_and_nobody_has_the_stand_in() {
-        let hasher = Hasher::new(1).await.unwrap();
+        let hasher = hasher(19_456, &[]).await;
         let hash = hasher.hash(password("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert_ne!(hasher.hash(password("correct horse")).await.unwrap(), hash, "the salt is new");
-        assert!(hasher.verify(password("correct horse"), Some(hash.clone())).await.unwrap());
-        assert!(!hasher.verify(password("wrong"), Some(hash)).await.unwrap());
-        assert!(!hasher.verify(password("nobody's password"), None).await.unwrap());
+        let verdict =
+            async |text: &str, hash: Option<String>| hasher.verify(password(text), hash).await.unwrap();
+        assert_eq!(verdict("correct horse", Some(hash.clone())).await, Verdict::Right);
+        assert_eq!(verdict("wrong", Some(hash)).await, Verdict::Wrong);
+        assert_eq!(verdict("nobody's password", None).await, Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_is_weaker_than_new_ones_is_outdated() {
+        let (old, new) = (hasher(19_456, &[]).await, hasher(38_912, &[PEPPER]).await);
+        let hash = old.hash(password("correct horse")).await.unwrap();
+        let verify = async |hasher: &Hasher, text: &str, hash: &String| {
+            hasher.verify(password(text), Some(hash.clone())).await.unwrap()
+        };
+        assert_eq!(verify(&new, "correct horse", &hash).await, Verdict::Outdated);
+        assert_eq!(verify(&new, "wrong", &hash).await, Verdict::Wrong);
+        let hash = new.hash(password("correct horse")).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=38912,t=2,p=1,keyid="), "{hash}");
+        assert_eq!(verify(&new, "correct horse", &hash).await, Verdict::Right);
+        // Less is asked for, and nothing is made weaker.
+        assert_eq!(verify(&hasher(19_456, &[PEPPER]).await, "correct horse", &hash).await, Verdict::Right);
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_worth_nothing_without_its_pepper_and_gets_a_new_one() {
+        let peppered = hasher(19_456, &[PEPPER]).await;
+        let hash = peppered.hash(password("correct horse")).await.unwrap();
+        let without = hasher(19_456, &[]).await.verify(password("correct horse"), Some(hash.clone())).await;
+        assert!(matches!(without, Err(PasswordError::PepperMissing)), "{without:?}");
+        let plain = hash.split(",keyid=").next().unwrap().to_owned()
+            + "$"
+            + hash.split_once("keyid=").unwrap().1.split_once('$').unwrap().1;
+        let unpeppered = peppered.verify(password("correct horse"), Some(plain)).await.unwrap();
+        assert_eq!(unpeppered, Verdict::Wrong, "the pepper is in the hash, not only its name");
+        let rotated = hasher(19_456, &["another secret than before", PEPPER]).await;
+        assert_eq!(rotated.verify(password("correct horse"), Some(hash)).await.unwrap(), Verdict::Outdated);
     }
 
     #[tokio::test]
     async fn more_than_can_be_worked_off_is_refused() {
-        let hasher = Hasher::new(1).await.unwrap();
+        let hasher = hasher(19_456, &[]).await;
         let _running = Arc::clone(&hasher.running).acquire_owned().await.unwrap();
         let waiting = u32::try_from(WAITING_PER_HASH + 1).unwrap();
         let _waiting = Arc::clone(&hasher.waiting).acquire_many_owned(waiting).await.unwrap();
@@ -168,12 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_counted_in_characters() {
-        let new = |text: &str| Password::parse_new("password", text.to_owned());
+    fn lengths_are_counted_in_characters_and_the_address_is_no_password() {
+        let email = Email::parse("email", "Ada@example.com").unwrap();
+        let new = |text: &str| Password::parse_new("password", text.to_owned(), &email);
         assert!(new("üüüüüüüü").is_ok());
         assert!(new(&"x".repeat(128)).is_ok());
-        assert!(new("abc").is_err());
-        assert!(new(&"x".repeat(129)).is_err());
+        for wrong in ["abc", &"x".repeat(129), "ada@EXAMPLE.com", " Ada@example.com"] {
+            assert!(new(wrong).is_err(), "{wrong}");
+        }
         assert!(Password::parse_attempt("password", "x".repeat(129)).is_err());
         assert_eq!(format!("{:?}", password("secret")), "[redacted]");
     }

@@ -1,30 +1,28 @@
 //! `UserService`: proto to domain and back.
 
-use std::time::Duration;
-
 use mesher_common::{
-    access::Access,
-    clock::{Clock, timestamp},
-    id::UserId,
+    access::{Access, SignedIn},
+    audit::Entry,
+    clock::Clock,
+    id::{SessionId, UserId},
     paging::Page,
-    secret::Secret,
     status::Violation,
     text::{MAX_NAME, Name},
 };
-use mesher_proto::{
-    access::Role,
-    mesher::user::v1::{self as proto, add_member_request, user_service_server::UserService},
-};
+use mesher_proto::mesher::user::v1::{self as proto, add_member_request, user_service_server::UserService};
 use tonic::{Request, Response, Status};
 
 use crate::{
     config::{Registration, UserArgs},
+    convert::{role, session},
     email::Email,
     error::UserError,
+    login::Logins,
     members::Candidate,
-    password::{Hasher, Password},
+    metrics::Metrics,
+    password::{Hasher, Password, Verdict},
     store::Store,
-    user::{Member, Session, User},
+    user::{AuditEvent, Member, Session, User},
 };
 
 /// The service.
@@ -32,23 +30,56 @@ use crate::{
 pub struct Service {
     access: Access,
     store: Store,
-    hasher: Hasher,
+    logins: Logins,
     clock: Clock,
     registration: Registration,
-    session_lifetime: Duration,
 }
 
 impl Service {
-    /// The service on `store`, by the time of `clock`.
-    pub fn new(store: Store, hasher: Hasher, clock: Clock, args: &UserArgs) -> Self {
-        Self {
-            access: Access::new(store.pool().clone()),
-            store,
+    /// The service on `store`, by the time of `clock`, for callers whom `access` lets through.
+    pub fn new(
+        access: Access,
+        store: Store,
+        hasher: Hasher,
+        clock: Clock,
+        metrics: Metrics,
+        args: &UserArgs,
+    ) -> Self {
+        let logins = Logins {
+            store: store.clone(),
             hasher,
-            clock,
-            registration: args.registration,
-            session_lifetime: args.session_lifetime,
+            metrics,
+            guessing: args.guessing,
+            sessions: args.sessions,
+        };
+        Self { access, store, logins, clock, registration: args.registration }
+    }
+
+    /// Gives the caller another password; how many other sessions ended.
+    async fn replace_password(
+        &self,
+        caller: SignedIn,
+        request: proto::ChangePasswordRequest,
+    ) -> Result<u64, Status> {
+        let current = Password::parse_attempt("current_password", request.current_password)?;
+        let (user, hash) = self.store.with_password(caller.user_id).await?;
+        let new = Password::parse_new("new_password", request.new_password, &user.email)?;
+        // Whoever has found a session open must not be able to try passwords in it.
+        let client = caller.origin.subscriber();
+        let attempt = self.store.charge(&user.email, client, &self.logins.guessing).await?;
+        if self.logins.check(current, Some(hash.clone()), &attempt).await? == Verdict::Wrong {
+            return Err(UserError::CurrentPasswordWrong.into());
         }
+        let new_hash = match self.logins.hasher.hash(new).await {
+            Ok(hash) => hash,
+            Err(error) => {
+                self.store.refund(&attempt).await?;
+                return Err(UserError::from(error).into());
+            }
+        };
+        let done = (self.clock.now(), caller.does());
+        let hashes = (hash.as_str(), new_hash.as_str());
+        Ok(self.store.change_password(caller.user_id, hashes, caller.session, &attempt, done).await?)
     }
 }
 
@@ -58,12 +89,12 @@ impl UserService for Service {
         &self,
         request: Request<proto::RegisterRequest>,
     ) -> Result<Response<proto::RegisterResponse>, Status> {
-        let request = self.access.anyone(request);
+        let (origin, request) = self.access.anyone(request);
         if self.registration == Registration::Closed {
             return Err(UserError::RegistrationClosed.into());
         }
         let email = Email::parse("email", &request.email)?;
-        let password = Password::parse_new("password", request.password)?;
+        let password = Password::parse_new("password", request.password, &email)?;
         let name = if request.name.is_empty() {
             // An address may be longer than a name; whoever gave no name must not be told that it is too long.
             email.local_part().chars().take(MAX_NAME).collect()
@@ -71,9 +102,9 @@ impl UserService for Service {
             request.name
         };
         let name = Name::parse("name", &name)?;
-        let hash = self.hasher.hash(password).await.map_err(UserError::from)?;
+        let hash = self.logins.hasher.hash(password).await.map_err(UserError::from)?;
         let user = User { id: UserId::new(), email, name, created_at: self.clock.now() };
-        self.store.create(&user, &hash).await?;
+        self.store.create(&user, &hash, Entry::new(origin)).await?;
         Ok(Response::new(proto::RegisterResponse { user: Some(user.into()) }))
     }
 
@@ -81,20 +112,13 @@ impl UserService for Service {
         &self,
         request: Request<proto::LoginRequest>,
     ) -> Result<Response<proto::LoginResponse>, Status> {
-        let request = self.access.anyone(request);
+        let (origin, request) = self.access.anyone(request);
         let email = Email::parse("email", &request.email)?;
         let password = Password::parse_attempt("password", request.password)?;
-        let (user, hash) = self.store.for_login(&email).await?.unzip();
-        let right = self.hasher.verify(password, hash).await.map_err(UserError::from)?;
-        let user = user.filter(|_| right).ok_or(UserError::LoginFailed)?;
-        let token = Secret::new_session_token().map_err(UserError::from)?;
-        let created_at = self.clock.now();
-        let session =
-            Session { user_id: user.id, created_at, expires_at: created_at + self.session_lifetime };
-        self.store.create_session(&session, token.sha256()).await?;
+        let (token, begun, user) = self.logins.login(&email, password, origin, self.clock.now()).await?;
         Ok(Response::new(proto::LoginResponse {
             token: token.expose().to_owned(),
-            session: Some(session.into()),
+            session: Some(session(begun, true)),
             user: Some(user.into()),
         }))
     }
@@ -104,9 +128,9 @@ impl UserService for Service {
         request: Request<proto::ValidateSessionRequest>,
     ) -> Result<Response<proto::ValidateSessionResponse>, Status> {
         let (caller, _) = self.access.session(request).await?;
-        let (session, user) = self.store.session(caller.session).await?;
+        let (current, user) = self.store.session(caller.session).await?;
         Ok(Response::new(proto::ValidateSessionResponse {
-            session: Some(session.into()),
+            session: Some(session(current, true)),
             user: Some(user.into()),
         }))
     }
@@ -116,8 +140,56 @@ impl UserService for Service {
         request: Request<proto::LogoutRequest>,
     ) -> Result<Response<proto::LogoutResponse>, Status> {
         let (caller, _) = self.access.session(request).await?;
-        self.store.end_session(caller.session).await?;
+        let now = self.clock.now();
+        self.store.end_session(caller.user_id, caller.session, now, caller.does()).await?;
         Ok(Response::new(proto::LogoutResponse {}))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<proto::ListSessionsRequest>,
+    ) -> Result<Response<proto::ListSessionsResponse>, Status> {
+        let (caller, request) = self.access.session(request).await?;
+        let scope = format!("sessions of {}", caller.user_id);
+        let page = Page::parse(scope, request.page_size, &request.page_token)?;
+        let (mut sessions, current) = self.store.list_sessions(caller.user_id, caller.session, &page).await?;
+        let next_page_token = page.finish(&mut sessions, Session::cursor);
+        let shown = |listed: Session| {
+            let is_current = Some(listed.id) == current;
+            session(listed, is_current)
+        };
+        let sessions = sessions.into_iter().map(shown).collect();
+        Ok(Response::new(proto::ListSessionsResponse { sessions, next_page_token }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<proto::RevokeSessionRequest>,
+    ) -> Result<Response<proto::RevokeSessionResponse>, Status> {
+        let (caller, request) = self.access.session(request).await?;
+        let id = SessionId::parse("session_id", &request.session_id)?;
+        self.store.revoke_session(caller.user_id, id, self.clock.now(), caller.does()).await?;
+        Ok(Response::new(proto::RevokeSessionResponse {}))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        request: Request<proto::RevokeAllSessionsRequest>,
+    ) -> Result<Response<proto::RevokeAllSessionsResponse>, Status> {
+        let (caller, _) = self.access.session(request).await?;
+        let ended = self.store.revoke_all_sessions(caller.user_id, self.clock.now(), caller.does()).await?;
+        let ended_session_count = i32::try_from(ended).unwrap_or(i32::MAX);
+        Ok(Response::new(proto::RevokeAllSessionsResponse { ended_session_count }))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<proto::ChangePasswordRequest>,
+    ) -> Result<Response<proto::ChangePasswordResponse>, Status> {
+        let (caller, request) = self.access.session(request).await?;
+        let ended = self.replace_password(caller, request).await?;
+        let ended_session_count = i32::try_from(ended).unwrap_or(i32::MAX);
+        Ok(Response::new(proto::ChangePasswordResponse { ended_session_count }))
     }
 
     async fn get_user(
@@ -142,7 +214,7 @@ impl UserService for Service {
             None => return Err(Violation::new("user_id", "is missing, and so is email: give one").into()),
         };
         let now = self.clock.now();
-        let member = self.store.add_member(caller.org_id, &candidate, role, caller.role, now).await?;
+        let member = self.store.add_member(&caller, &candidate, role, now).await?;
         Ok(Response::new(proto::AddMemberResponse { member: Some(member.into()) }))
     }
 
@@ -166,7 +238,7 @@ impl UserService for Service {
         let (caller, request) = self.access.role(request).await?;
         let user_id = UserId::parse("user_id", &request.user_id)?;
         let role = role(request.role)?;
-        let member = self.store.update_member(caller.org_id, user_id, role, caller.role).await?;
+        let member = self.store.update_member(&caller, user_id, role, self.clock.now()).await?;
         Ok(Response::new(proto::UpdateMemberResponse { member: Some(member.into()) }))
     }
 
@@ -176,62 +248,29 @@ impl UserService for Service {
     ) -> Result<Response<proto::RemoveMemberResponse>, Status> {
         let (caller, request) = self.access.role(request).await?;
         let user_id = UserId::parse("user_id", &request.user_id)?;
-        self.store.remove_member(caller.org_id, user_id, caller.role).await?;
+        self.store.remove_member(&caller, user_id, self.clock.now()).await?;
         Ok(Response::new(proto::RemoveMemberResponse {}))
     }
-}
 
-/// Reads the request field `role`.
-fn role(number: i32) -> Result<Role, Violation> {
-    match proto::Role::try_from(number) {
-        Ok(proto::Role::Owner) => Ok(Role::Owner),
-        Ok(proto::Role::Admin) => Ok(Role::Admin),
-        Ok(proto::Role::Member) => Ok(Role::Member),
-        Ok(proto::Role::Unspecified) => {
-            Err(Violation::new("role", "is missing: give ROLE_OWNER, ROLE_ADMIN or ROLE_MEMBER"))
-        }
-        Err(_) => Err(Violation::new(
-            "role",
-            format!("{number} is no role: give ROLE_OWNER, ROLE_ADMIN or ROLE_MEMBER"),
-        )),
+    async fn leave_org(
+        &self,
+        request: Request<proto::LeaveOrgRequest>,
+    ) -> Result<Response<proto::LeaveOrgResponse>, Status> {
+        let (caller, _) = self.access.role(request).await?;
+        self.store.remove_member(&caller, caller.user_id, self.clock.now()).await?;
+        Ok(Response::new(proto::LeaveOrgResponse {}))
     }
-}
 
-impl From<User> for proto::User {
-    fn from(user: User) -> Self {
-        Self {
-            user_id: user.id.to_string(),
-            email: user.email.as_str().to_owned(),
-            name: user.name.as_str().to_owned(),
-            create_time: Some(timestamp(user.created_at)),
-        }
-    }
-}
-
-impl From<Session> for proto::Session {
-    fn from(session: Session) -> Self {
-        Self {
-            user_id: session.user_id.to_string(),
-            create_time: Some(timestamp(session.created_at)),
-            expire_time: Some(timestamp(session.expires_at)),
-        }
-    }
-}
-
-impl From<Member> for proto::Member {
-    fn from(member: Member) -> Self {
-        let role = match Role::from(member.role) {
-            Role::Owner => proto::Role::Owner,
-            Role::Admin => proto::Role::Admin,
-            Role::Member => proto::Role::Member,
-        };
-        Self {
-            org_id: member.org_id.to_string(),
-            user_id: member.user_id.to_string(),
-            role: role.into(),
-            email: member.email.as_str().to_owned(),
-            name: member.name.as_str().to_owned(),
-            create_time: Some(timestamp(member.created_at)),
-        }
+    async fn list_audit_events(
+        &self,
+        request: Request<proto::ListAuditEventsRequest>,
+    ) -> Result<Response<proto::ListAuditEventsResponse>, Status> {
+        let (caller, request) = self.access.role(request).await?;
+        let scope = format!("audit events of {}", caller.org_id);
+        let page = Page::parse(scope, request.page_size, &request.page_token)?;
+        let mut events = self.store.list_audit_events(caller.org_id, &page).await?;
+        let next_page_token = page.finish(&mut events, AuditEvent::cursor);
+        let audit_events = events.into_iter().map(Into::into).collect();
+        Ok(Response::new(proto::ListAuditEventsResponse { audit_events, next_page_token }))
     }
 }

@@ -1,12 +1,16 @@
-//! What a user, a session and a member are.
+//! What a user, a session, a member and an entry of the audit log are.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use mesher_common::{
     access::DbRole,
-    id::{OrgId, UserId},
+    id::{AuditEventId, OrgId, SessionId, UserId},
     paging::Cursor,
     text::Name,
 };
+use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::email::Email;
 
@@ -24,14 +28,31 @@ pub struct User {
 }
 
 /// A session, without its token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Session {
+    /// Its id, which is no credential.
+    pub id: SessionId,
     /// Whose it is.
     pub user_id: UserId,
     /// When it began.
     pub created_at: DateTime<Utc>,
-    /// When it ends by itself.
+    /// When it ends by itself, however much it is used.
     pub expires_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    pub last_used_at: DateTime<Utc>,
+    /// When it ends by itself unless it is used.
+    pub idle_expires_at: DateTime<Utc>,
+    /// The address that it was begun from.
+    pub client_address: Option<String>,
+    /// What the client that it was begun by calls itself.
+    pub user_agent: String,
+}
+
+impl Session {
+    /// Its place in lists.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { time: self.created_at, id: self.id.0 }
+    }
 }
 
 /// A user's membership in an organization.
@@ -55,5 +76,39 @@ impl Member {
     /// Its place in lists.
     pub fn cursor(&self) -> Cursor {
         Cursor { time: self.created_at, id: self.user_id.0 }
+    }
+}
+
+/// What somebody did, as the audit log has it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct AuditEvent {
+    /// Its id.
+    pub id: AuditEventId,
+    /// When it was done.
+    pub created_at: DateTime<Utc>,
+    /// The full name of the RPC that did it.
+    pub method: String,
+    /// Who did it.
+    pub user_id: Option<UserId>,
+    /// The user's e-mail address as it is now; none when the user is gone.
+    pub email: Option<Email>,
+    /// What kind of thing was changed.
+    pub resource_kind: String,
+    /// The id of what was changed.
+    pub resource_id: Uuid,
+    /// What it was changed to, by the names of fields.
+    pub details: Json<HashMap<String, String>>,
+    /// The address that the call came from.
+    pub client_address: Option<String>,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// The id of the request.
+    pub request_id: String,
+}
+
+impl AuditEvent {
+    /// Its place in lists.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { time: self.created_at, id: self.id.0 }
     }
 }

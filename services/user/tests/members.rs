@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use mesher_proto::mesher::user::v1::{
-    AddMemberRequest, ListMembersRequest, RemoveMemberRequest, Role, UpdateMemberRequest, add_member_request,
+    AddMemberRequest, LeaveOrgRequest, ListMembersRequest, RemoveMemberRequest, Role, UpdateMemberRequest,
+    add_member_request,
 };
 use mesher_suite::{Org, Suite, User, error_info, reason, signed, violated_field};
 use tonic::{Code, Status};
@@ -26,6 +27,18 @@ async fn update(suite: &Suite, by: &User, org: &Org, user: &User, role: Role) ->
 async fn remove(suite: &Suite, by: &User, org: &Org, user: &User) -> Result<(), Status> {
     let request = RemoveMemberRequest { org_id: org.id.clone(), user_id: user.id.clone() };
     suite.users().remove_member(signed(by, request)).await.map(drop)
+}
+
+async fn leave(suite: &Suite, user: &User, org: &Org) -> Result<(), Status> {
+    suite.users().leave_org(signed(user, LeaveOrgRequest { org_id: org.id.clone() })).await.map(drop)
+}
+
+async fn owners(suite: &Suite, org: &Org) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM org_members WHERE org_id = $1::uuid AND role = 'owner'")
+        .bind(&org.id)
+        .fetch_one(suite.database.pool())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -100,14 +113,82 @@ async fn two_owners_who_remove_each_other_at_once_leave_one() {
             remove(&suite, &second, &org, &org.owner)
         );
         assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
-        let owners: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM org_members WHERE org_id = $1::uuid AND role = 'owner'")
-                .bind(&org.id)
-                .fetch_one(suite.database.pool())
-                .await
-                .unwrap();
-        assert_eq!(owners, 1);
+        assert_eq!(owners(&suite, &org).await, 1);
     }
+}
+
+#[tokio::test]
+async fn of_two_owners_who_leave_or_step_down_at_once_one_stays() {
+    let suite = Suite::start().await;
+    for _ in 0..10 {
+        let org = suite.org().await;
+        let second = suite.member(&org, Role::Owner).await;
+        let (one, two) = tokio::join!(
+            leave(&suite, &org.owner, &org),
+            update(&suite, &second, &org, &second, Role::Member)
+        );
+        assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+        assert_eq!(reason(&one.and(two).unwrap_err()), "LAST_OWNER");
+        assert_eq!(owners(&suite, &org).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_demoted_meanwhile_has_no_say_any_more() {
+    let suite = Suite::start().await;
+    for _ in 0..10 {
+        let org = suite.org().await;
+        let second = suite.member(&org, Role::Owner).await;
+        let guest = suite.user().await;
+        let mut users = suite.users();
+        let adding = signed(&second, add(&org, &guest.email, Role::Owner));
+        let (demoted, added) =
+            tokio::join!(update(&suite, &org.owner, &org, &second, Role::Member), users.add_member(adding));
+        demoted.unwrap();
+        // Either came before the demotion, or is refused for it.
+        if let Err(refused) = added {
+            assert_eq!(reason(&refused), "ROLE_INSUFFICIENT");
+            assert_eq!(owners(&suite, &org).await, 1);
+        } else {
+            assert_eq!(owners(&suite, &org).await, 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn members_leave_by_themselves_but_for_the_last_owner() {
+    let suite = Suite::start().await;
+    let org = suite.org().await;
+    let member = suite.member(&org, Role::Member).await;
+    assert_eq!(reason(&leave(&suite, &org.owner, &org).await.unwrap_err()), "LAST_OWNER");
+    leave(&suite, &member, &org).await.unwrap();
+    assert_eq!(leave(&suite, &member, &org).await.unwrap_err().code(), Code::NotFound, "a stranger now");
+    let second = suite.member(&org, Role::Owner).await;
+    leave(&suite, &org.owner, &org).await.unwrap();
+    assert_eq!(reason(&leave(&suite, &second, &org).await.unwrap_err()), "LAST_OWNER");
+}
+
+#[tokio::test]
+async fn an_id_alone_adds_nobody_whom_the_caller_may_not_see() {
+    let suite = Suite::start().await;
+    let (org, other) = (suite.org().await, suite.org().await);
+    let (stranger, colleague) = (suite.user().await, suite.member(&other, Role::Member).await);
+    let by_id = |user: &User| AddMemberRequest {
+        user: Some(add_member_request::User::UserId(user.id.clone())),
+        ..add(&org, "", Role::Member)
+    };
+    let refused = suite.users().add_member(signed(&org.owner, by_id(&stranger))).await.unwrap_err();
+    let mut nobody = stranger.clone();
+    nobody.id = "01900000-0000-7000-8000-000000000000".to_owned();
+    let missing = suite.users().add_member(signed(&org.owner, by_id(&nobody))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    assert_eq!(refused.message().replace(&stranger.id, ""), missing.message().replace(&nobody.id, ""));
+    suite
+        .users()
+        .add_member(signed(&other.owner, add(&other, &org.owner.email, Role::Member)))
+        .await
+        .unwrap();
+    suite.users().add_member(signed(&org.owner, by_id(&colleague))).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use mesher_common::clock::Clock;
 use mesher_proto::mesher::user::v1::{
     GetUserRequest, LoginRequest, LogoutRequest, RegisterRequest, Role, ValidateSessionRequest,
 };
 use mesher_suite::{Suite, error_info, reason, signed, violated_field};
 use mesher_testing::eventually;
 use mesher_user::{Config, store::Store};
+use sqlx::AssertSqlSafe;
 use tonic::{Code, Request};
 
 /// Long enough for a loaded machine.
@@ -89,19 +89,36 @@ async fn expired_sessions_are_deleted_some_at_a_time_and_others_stay() {
     let suite = Suite::start().await;
     let pool = suite.database.pool();
     suite.user().await;
-    let expired = "INSERT INTO sessions
-        SELECT sha256(n::text::bytea), users.id, now() - interval '8 days', now() - interval '1 day'
-        FROM users, generate_series(1, 2500) n";
-    sqlx::query(expired).execute(pool).await.unwrap();
-    let (store, now) = (Store::new(pool.clone()), Clock::system().now());
-    assert_eq!(store.delete_expired(now - Duration::from_hours(25), 10).await.unwrap(), 0);
-    assert_eq!(store.delete_expired(now, 10).await.unwrap(), 10);
+    let (store, live) = (Store::new(pool.clone()), "interval '1 hour'");
+    assert_eq!(store.delete_expired(10).await.unwrap(), 0);
+    for (n, absolute, idle) in [(1, "interval '-1 second'", live), (2, live, "interval '-1 second'")] {
+        let expired = format!(
+            "INSERT INTO sessions (token_sha256, user_id, created_at, expires_at, idle_expires_at)
+             SELECT sha256((n || ' {n}')::bytea), users.id, now(), now() + {absolute}, now() + {idle}
+             FROM users, generate_series(1, 1250) n"
+        );
+        sqlx::query(AssertSqlSafe(expired)).execute(pool).await.unwrap();
+    }
+    sqlx::query(
+        "INSERT INTO login_failures SELECT sha256(n::text::bytea), 1, now() - interval '2 days'
+         FROM generate_series(1, 2500) n",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    assert_eq!(store.delete_expired(10).await.unwrap(), 10);
+    assert_eq!(store.forget_failures(10).await.unwrap(), 10);
 
     let count = async || {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions").fetch_one(pool).await.unwrap();
+        let count: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM login_failures)",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
         count
     };
-    assert_eq!(count().await, 1 + 2490);
+    assert_eq!(count().await, 1 + 2490 + 2490);
     // As the service does by itself when it starts, with its role's rights.
     let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let arguments = ["mesher-user", "--database-url", suite.database.url()].into_iter().chain(listen);
@@ -125,12 +142,104 @@ async fn an_unknown_e_mail_and_a_wrong_password_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn an_e_mail_is_taken_whatever_its_case() {
+async fn an_e_mail_is_taken_whatever_its_case_and_the_form_of_its_characters() {
     let suite = Suite::start().await;
     suite.users().register(register("ada@example.com", "correct horse")).await.unwrap();
-    let taken = suite.users().register(register("ADA@example.com", "another horse")).await.unwrap_err();
-    assert_eq!(taken.code(), Code::AlreadyExists);
-    assert_eq!(error_info(&taken).1["field"], "email");
+    suite.users().register(register("ünal@example.com", "correct horse")).await.unwrap();
+    for same in ["ADA@example.com", "ａｄａ＠example.com", "ada@EXAMPLE.com ", "U\u{308}NAL@example.com"]
+    {
+        let taken = suite.users().register(register(same, "another horse")).await.unwrap_err();
+        assert_eq!(taken.code(), Code::AlreadyExists, "{same}");
+        assert_eq!(error_info(&taken).1["field"], "email");
+        suite.users().login(login(same, "correct horse")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_e_mail_address_is_no_password() {
+    let suite = Suite::start().await;
+    let refused = suite.users().register(register("ada@example.com", "Ada@Example.com")).await.unwrap_err();
+    assert_eq!((refused.code(), violated_field(&refused).as_str()), (Code::InvalidArgument, "password"));
+}
+
+#[tokio::test]
+async fn an_old_hash_is_made_stronger_by_the_next_login_also_when_two_do_it_at_once() {
+    let suite = Suite::start_with(&["--password-memory", "20480"], &[]).await;
+    let user = suite.user().await;
+    let hash = async || {
+        let hash: String = sqlx::query_scalar("SELECT password_hash FROM users WHERE email = $1")
+            .bind(&user.email)
+            .fetch_one(suite.database.pool())
+            .await
+            .unwrap();
+        hash
+    };
+    assert!(hash().await.contains("m=20480,"));
+    // As it was made before the configuration asked for more.
+    let weak = mesher_user::password::Hasher::new(
+        &Config::try_parse_from(["mesher-user", "--database-url", "postgres://"]).unwrap().users.passwords,
+        mesher_user::pepper::Peppers::default(),
+    )
+    .await
+    .unwrap();
+    let password = mesher_user::password::Password::parse_attempt("p", "correct horse".to_owned()).unwrap();
+    let weak = weak.hash(password).await.unwrap();
+    sqlx::query("UPDATE users SET password_hash = $1 WHERE email = $2")
+        .bind(&weak)
+        .bind(&user.email)
+        .execute(suite.database.pool())
+        .await
+        .unwrap();
+    suite.users().login(login(&user.email, "wrong horse")).await.unwrap_err();
+    assert_eq!(hash().await, weak, "a wrong password changes nothing");
+    let (mut one, mut two) = (suite.users(), suite.users());
+    let request = login(&user.email, "correct horse");
+    let (one, two) = tokio::join!(one.login(request.clone()), two.login(request.clone()));
+    one.and(two).unwrap();
+    assert!(hash().await.contains("m=20480,"));
+    suite.users().login(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_logins_is_refused_beyond_a_bound_and_other_calls_are_answered() {
+    const FLOOD: usize = 200;
+    // One at a time, and each slow; and no failures are too many.
+    let flags = ["--password-hashes", "1", "--password-memory", "65536", "--login-failures", "100"];
+    let suite = Suite::start_with(&flags, &[]).await;
+    let user = suite.user().await;
+    let mut flood = tokio::task::JoinSet::new();
+    for n in 0..FLOOD {
+        let mut users = suite.users();
+        flood
+            .spawn(async move { users.login(login(&format!("nobody{n}@example.com"), "wrong horse")).await });
+    }
+    let mut reasons = std::collections::HashMap::new();
+    let mut answered = 0;
+    while !flood.is_empty() {
+        tokio::select! {
+            refused = flood.join_next() => {
+                let refused = refused.unwrap().unwrap().unwrap_err();
+                *reasons.entry((refused.code(), reason(&refused))).or_insert(0) += 1;
+            }
+            valid = async { suite.users().validate_session(signed(&user, ValidateSessionRequest {})).await } => {
+                valid.unwrap();
+                answered += 1;
+            }
+        }
+    }
+    let (failed, overloaded) = (
+        reasons[&(Code::Unauthenticated, "LOGIN_FAILED".to_owned())],
+        reasons[&(Code::ResourceExhausted, "OVERLOADED".to_owned())],
+    );
+    assert_eq!(failed + overloaded, FLOOD, "{reasons:?}");
+    // One is hashed and sixteen wait; who comes later finds room again.
+    assert!(failed >= 17, "{reasons:?}");
+    assert!(answered > 0, "while they waited, others were answered");
+    let failures: i64 = sqlx::query_scalar("SELECT sum(failures) FROM login_failures WHERE failures < 100")
+        .fetch_one(suite.database.pool())
+        .await
+        .unwrap();
+    assert!(failures >= i64::try_from(failed).unwrap(), "what was not looked at is no failure");
 }
 
 #[tokio::test]

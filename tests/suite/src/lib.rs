@@ -135,6 +135,20 @@ impl Suite {
         }
     }
 
+    /// Starts the gateway before these services, with its default settings.
+    pub async fn gateway(&self) -> Handle {
+        let services = ["org", "project", "user", "writer", "issue"].map(|name| {
+            let address = self.address_of(&format!("mesher.{name}.v1"));
+            [format!("--{name}-address"), format!("http://{address}")]
+        });
+        let listen = ["mesher-gateway", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let args = listen.into_iter().chain(services.as_flattened().iter().map(String::as_str));
+        let config = mesher_gateway::Config::try_parse_from(args).unwrap_or_else(|error| panic!("{error}"));
+        mesher_gateway::spawn(config)
+            .await
+            .unwrap_or_else(|error| panic!("the gateway did not start: {error:#}"))
+    }
+
     /// Stops the writer in order, as SIGTERM does.
     pub async fn stop_writer(self) -> TestDatabase {
         self.writer.shutdown().await.unwrap_or_else(|error| panic!("the writer did not stop: {error:#}"));

@@ -77,7 +77,7 @@ impl Suite {
         let request = AddMemberRequest {
             org_id: org.id.clone(),
             role: role.into(),
-            user: Some(add_member_request::User::UserId(user.id.clone())),
+            user: Some(add_member_request::User::Email(user.email.clone())),
         };
         ok(self.users().add_member(signed(&org.owner, request)).await);
         user

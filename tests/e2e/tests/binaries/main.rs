@@ -15,6 +15,7 @@ mod replicas;
 mod rest;
 mod running;
 mod sdks;
+mod secrets;
 mod sentry;
 mod shutdown;
 mod synced;

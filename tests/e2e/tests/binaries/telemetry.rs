@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
     },
     trace::v1::Span,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::running::{PATIENCE, Running};
@@ -25,14 +25,43 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A receiver of OTLP that keeps the spans, with the service that sent each.
-#[derive(Clone, Default)]
-struct Receiver {
+/// A receiver of OTLP that keeps the spans, with the service that sent each; it stops when it is dropped.
+pub(crate) struct Receiver {
+    /// Where it receives.
+    pub(crate) endpoint: String,
+    spans: Arc<Mutex<Vec<(String, Span)>>>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Receiver {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let spans = Arc::default();
+        let service = TraceServiceServer::new(Keeper { spans: Arc::clone(&spans) });
+        let server = tonic::transport::Server::builder().add_service(service);
+        let server = tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        Self { endpoint, spans, server }
+    }
+
+    /// All that the spans have in them.
+    pub(crate) fn text(&self) -> String {
+        format!("{:?}", self.spans.lock().unwrap())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+struct Keeper {
     spans: Arc<Mutex<Vec<(String, Span)>>>,
 }
 
 #[tonic::async_trait]
-impl TraceService for Receiver {
+impl TraceService for Keeper {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
@@ -50,14 +79,8 @@ impl TraceService for Receiver {
 
 #[tokio::test]
 async fn one_trace_leads_from_the_http_request_to_the_sql() {
-    let receiver = Receiver::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let service = TraceServiceServer::new(receiver.clone());
-    let server = tonic::transport::Server::builder().add_service(service);
-    let server = tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-
-    let running = Running::start_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+    let receiver = Receiver::start().await;
+    let running = Running::start_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint)]).await;
     let token = running.token("ada@example.com").await;
     let trace_id = "0af7651916cd43dd8448eb211c80319c";
     let answer = http_client()
@@ -91,7 +114,6 @@ async fn one_trace_leads_from_the_http_request_to_the_sql() {
         path[1].0.contains("mesher-org") && path.last().unwrap().0.contains("mesher-gateway"),
         "{path:?}"
     );
-    server.abort();
 }
 
 #[tokio::test]

@@ -1,0 +1,48 @@
+//! Networks: addresses that are meant together.
+
+use std::{net::IpAddr, str::FromStr};
+
+/// The addresses that begin with the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+/// A text is no network.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a network has the form ADDRESS or ADDRESS/BITS")]
+pub struct NetworkError;
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address = address.parse().map_err(|_| NetworkError)?;
+        let all = width(address);
+        let bits = bits.map_or(Ok(all), str::parse).map_err(|_| NetworkError)?;
+        if bits <= all { Ok(Self { address, bits }) } else { Err(NetworkError) }
+    }
+}
+
+impl Network {
+    /// Whether `address` is one of them.
+    pub fn contains(self, address: IpAddr) -> bool {
+        let differing = 128 - self.bits.min(128);
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(32 - self.bits.min(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(differing).unwrap_or(0) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+fn width(address: IpAddr) -> u32 {
+    if address.is_ipv4() { 32 } else { 128 }
+}

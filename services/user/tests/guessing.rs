@@ -1,0 +1,137 @@
+//! Whoever guesses passwords is slowed down, and the rightful owner is not locked out.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::time::Duration;
+
+use mesher_proto::mesher::user::v1::{ChangePasswordRequest, LoginRequest};
+use mesher_suite::{Suite, User, reason, signed};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+const PASSWORD: &str = "correct horse";
+
+/// A login from an address; the delay that is asked for, where it comes too soon.
+async fn login(suite: &Suite, email: &str, password: &str, address: &str) -> Result<(), Status> {
+    let mut request = Request::new(LoginRequest { email: email.to_owned(), password: password.to_owned() });
+    request.metadata_mut().insert("x-forwarded-for", address.parse().unwrap());
+    suite.users().login(request).await.map(drop)
+}
+
+fn slowed(refused: &Status) -> Option<Duration> {
+    if reason(refused) != "TOO_MANY_FAILURES" {
+        assert_eq!((refused.code(), reason(refused).as_str()), (Code::Unauthenticated, "LOGIN_FAILED"));
+        return None;
+    }
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    Some(refused.get_details_retry_info().unwrap().retry_delay.unwrap())
+}
+
+async fn wrong(suite: &Suite, email: &str, address: &str) -> Option<Duration> {
+    slowed(&login(suite, email, "wrong horse", address).await.unwrap_err())
+}
+
+/// Lets the time since the last failures pass.
+async fn pass(suite: &Suite, time: &str) {
+    sqlx::query("UPDATE login_failures SET last_failed_at = last_failed_at - $1::interval")
+        .bind(time)
+        .execute(suite.database.pool())
+        .await
+        .unwrap();
+}
+
+async fn start() -> (Suite, User) {
+    let suite = Suite::start_with(&["--login-failures", "3", "--login-max-delay", "1min"], &[]).await;
+    let user = suite.user().await;
+    (suite, user)
+}
+
+#[tokio::test]
+async fn after_failures_of_an_account_the_next_attempt_waits_twice_as_long_each_time_up_to_a_bound() {
+    let (suite, user) = start().await;
+    for email in [user.email.as_str(), "nobody@example.com"] {
+        for n in 0..3 {
+            assert_eq!(wrong(&suite, email, &format!("198.51.100.{n}")).await, None, "some are free");
+        }
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            for _ in 0..2 {
+                let delay = wrong(&suite, email, "203.0.113.9").await.unwrap();
+                assert_eq!(delay, Duration::from_secs(seconds), "{email}: not looked at, and not counted");
+            }
+            pass(&suite, &format!("{} seconds", seconds + 1)).await;
+            let address = format!("198.51.100.1{seconds}");
+            assert_eq!(wrong(&suite, email, &address).await, None, "whether it is a user's or not");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_success_resets_and_the_right_password_waits_like_any() {
+    let (suite, user) = start().await;
+    for _ in 0..3 {
+        assert_eq!(wrong(&suite, &user.email, "203.0.113.9").await, None);
+    }
+    let refused = login(&suite, &user.email.to_uppercase(), PASSWORD, "203.0.113.9").await.unwrap_err();
+    assert!(slowed(&refused).is_some(), "the right one is not told from the others");
+    pass(&suite, "2 seconds").await;
+    login(&suite, &user.email, PASSWORD, "203.0.113.9").await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(wrong(&suite, &user.email, "198.51.100.1").await, None, "from the start");
+    }
+}
+
+#[tokio::test]
+async fn strangers_keep_nobody_out_where_the_account_is_signed_in() {
+    let (suite, user) = start().await;
+    login(&suite, &user.email, PASSWORD, "203.0.113.9").await.unwrap();
+    login(&suite, &user.email, PASSWORD, "2001:db8:1:2::3").await.unwrap();
+    while wrong(&suite, &user.email, "198.51.100.1").await.is_none() {}
+    login(&suite, &user.email, PASSWORD, "203.0.113.9").await.unwrap();
+    login(&suite, &user.email, PASSWORD, "2001:db8:1:2:ffff::").await.unwrap();
+    assert!(wrong(&suite, &user.email, "198.51.100.1").await.is_some(), "strangers wait as before");
+    // Whoever guesses there waits, too.
+    while wrong(&suite, &user.email, "203.0.113.9").await.is_none() {}
+}
+
+#[tokio::test]
+async fn an_address_that_tries_many_accounts_waits_and_cannot_clear_itself() {
+    let (suite, user) = start().await;
+    let mut tried = 0;
+    let delay = loop {
+        let email = format!("nobody{tried}@example.com");
+        if let Some(delay) = wrong(&suite, &email, "2001:db8::1").await {
+            break delay;
+        }
+        tried += 1;
+        // With an account of one's own the others' failures do not go away.
+        if tried % 10 == 0 && tried < 30 {
+            login(&suite, &user.email, PASSWORD, "2001:db8::1").await.unwrap();
+        }
+    };
+    assert_eq!((tried, delay), (30, Duration::from_secs(1)));
+    assert!(wrong(&suite, "another@example.com", "2001:db8::2").await.is_some(), "the same subscriber's");
+    login(&suite, &user.email, PASSWORD, "2001:db8:0:1::1").await.unwrap();
+}
+
+#[tokio::test]
+async fn attempts_at_once_are_counted_before_they_are_looked_at() {
+    let (suite, user) = start().await;
+    let attempts = (0..20).map(|_| wrong(&suite, &user.email, "203.0.113.9"));
+    let slowed = futures_util::future::join_all(attempts).await;
+    assert_eq!(slowed.iter().filter(|delay| delay.is_none()).count(), 3, "{slowed:?}");
+}
+
+#[tokio::test]
+async fn an_open_session_is_no_place_to_guess_the_password_in() {
+    let (suite, user) = start().await;
+    let change = || ChangePasswordRequest {
+        current_password: "wrong horse".to_owned(),
+        new_password: "battery staple".to_owned(),
+    };
+    for _ in 0..3 {
+        let refused = suite.users().change_password(signed(&user, change())).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    let refused = suite.users().change_password(signed(&user, change())).await.unwrap_err();
+    assert_eq!(reason(&refused), "TOO_MANY_FAILURES");
+}

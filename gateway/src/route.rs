@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, bail, ensure};
 use http::uri::PathAndQuery;
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{
+    FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, prost_types::method_options::IdempotencyLevel,
+};
 
 use crate::{
     field::{FieldPath, Form, field_named, is_well_known},
@@ -42,6 +44,8 @@ pub(crate) struct Route {
     pub(crate) rpc_path: PathAndQuery,
     /// Whether the RPC needs no credentials.
     pub(crate) is_open: bool,
+    /// Whether it does no harm to make a call twice: it says so itself, or it is a GET.
+    pub(crate) is_idempotent: bool,
     /// How the RPC is served, where that is not by transcoding.
     pub(crate) ingest: Option<Ingest>,
     /// Who serves the RPC.
@@ -96,6 +100,7 @@ impl Route {
         Ok(Self {
             rpc: rpc.clone(),
             is_open: caller(rpc) == Some(Caller::Anyone),
+            is_idempotent: rule.method == "GET" || is_idempotent(rpc),
             ingest: Ingest::of(rpc),
             rpc_path: format!("/{}/{}", rpc.parent_service().full_name(), rpc.name()).parse()?,
             upstream,
@@ -106,6 +111,12 @@ impl Route {
             response_body,
         })
     }
+}
+
+/// Whether an RPC says of itself that it can be called twice.
+fn is_idempotent(rpc: &MethodDescriptor) -> bool {
+    let options = rpc.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|options| options.idempotency_level() != IdempotencyLevel::IdempotencyUnknown)
 }
 
 fn bind(input: &MessageDescriptor, variable: &Variable) -> anyhow::Result<Binding> {

@@ -83,7 +83,7 @@ impl Client {
     ) -> Result<Vec<Uuid>, Status> {
         let payload = |json: &Bytes| EventPayload {
             payload: Some(event_payload::Payload::Json(json.clone())),
-            event_id: String::new(),
+            ..EventPayload::default()
         };
         let mut request = Request::new(StoreBatchRequest { events: events.iter().map(payload).collect() });
         request.metadata_mut().insert("x-mesher-key", project.key.clone());

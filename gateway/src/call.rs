@@ -2,7 +2,7 @@
 
 mod codec;
 
-use std::{error::Error as _, net::IpAddr};
+use std::{error::Error as _, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -12,6 +12,8 @@ use mesher_common::{
     status, telemetry,
 };
 use mesher_proto::mesher::writer::v1::{EventPayload, Parcel};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
 use tonic::{
     Code, Request, Response, Status, Streaming, TimeoutExpired, client::Grpc, metadata::MetadataMap,
     transport::Channel,
@@ -23,8 +25,9 @@ use self::codec::BytesCodec;
 use crate::{
     client::FORWARDED_FOR,
     deadline::Deadline,
+    merge,
     route::Route,
-    upstream::{Answer, Upstream, caused_by},
+    upstream::{Answer, Failure, Replica, Upstream, caused_by},
 };
 
 /// The header with the request's id, here and behind.
@@ -84,11 +87,18 @@ pub(crate) async fn answer(
     context: Context<'_>,
 ) -> Result<Response<Bytes>, Status> {
     let message = &message;
-    let called = route.upstream.call(route.upstream.turn(), route.is_idempotent, |replica| async move {
+    let once = |replica: Arc<Replica>| async move {
         let request = request(message.clone(), context)?;
         let mut client = client(replica.channel(), MAX_ANSWER).await?;
-        Ok(client.unary(request, route.rpc_path.clone(), BytesCodec).await?)
-    });
+        Ok::<_, Failure>(client.unary(request, route.rpc_path.clone(), BytesCodec).await?)
+    };
+    let called = async {
+        if route.asks_all {
+            merged(route, route.upstream.call_all(once).await?)
+        } else {
+            route.upstream.call(route.upstream.turn(), route.is_idempotent, once).await
+        }
+    };
     let span = span(route);
     async {
         let answer = context.deadline.bound(called).await;
@@ -99,6 +109,24 @@ pub(crate) async fn answer(
     }
     .instrument(span)
     .await
+}
+
+/// One answer of those of all replicas.
+fn merged(route: &Route, answers: Vec<Response<Bytes>>) -> Result<Response<Bytes>, Status> {
+    let mut answers = answers.into_iter();
+    let first = answers.next().ok_or_else(|| status::service_unavailable(route.upstream.name()))?;
+    if answers.as_slice().is_empty() {
+        return Ok(first);
+    }
+    let read = |bytes: Bytes| {
+        DynamicMessage::decode(route.rpc.output(), bytes).map_err(|error| status::internal(&error))
+    };
+    let (metadata, bytes, extensions) = first.into_parts();
+    let mut merged = read(bytes)?;
+    for other in answers {
+        merge::merge(&mut merged, &read(other.into_inner())?);
+    }
+    Ok(Response::from_parts(metadata, merged.encode_to_vec().into(), extensions))
 }
 
 /// Calls the route's RPC with one message, for a stream of them. An error that comes before the first message is the

@@ -28,6 +28,7 @@ mod guard;
 mod headers;
 mod ingest;
 mod json;
+mod merge;
 mod metrics;
 mod openapi;
 mod pages;

@@ -9,6 +9,7 @@ use prost_reflect::{
 use crate::{
     field::{FieldPath, Form, field_named, is_well_known},
     ingest::Ingest,
+    merge,
     openapi::{Caller, caller},
     rule::Rule,
     template::{Template, Variable},
@@ -46,6 +47,8 @@ pub(crate) struct Route {
     pub(crate) is_open: bool,
     /// Whether it does no harm to make a call twice: it says so itself, or it is a GET.
     pub(crate) is_idempotent: bool,
+    /// Whether every replica of its service is asked.
+    pub(crate) asks_all: bool,
     /// How the RPC is served, where that is not by transcoding.
     pub(crate) ingest: Option<Ingest>,
     /// Who serves the RPC.
@@ -91,6 +94,10 @@ impl Route {
                 "a streamed message must not have a field `error`: that is how a stream fails"
             );
         }
+        ensure!(
+            !merge::asks_all(rpc) || !rpc.is_server_streaming(),
+            "the streams of several replicas cannot become one"
+        );
         let bindings: Vec<Binding> = bindings;
         if let Body::Field(body) = &body
             && let Some(binding) = bindings.iter().find(|binding| binding.field.is_within(body))
@@ -101,6 +108,7 @@ impl Route {
             rpc: rpc.clone(),
             is_open: caller(rpc) == Some(Caller::Anyone),
             is_idempotent: rule.method == "GET" || is_idempotent(rpc),
+            asks_all: merge::asks_all(rpc),
             ingest: Ingest::of(rpc),
             rpc_path: format!("/{}/{}", rpc.parent_service().full_name(), rpc.name()).parse()?,
             upstream,

@@ -33,19 +33,19 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::address::{AddressError, Addresses};
-pub(crate) use self::lane::Answer;
 use self::{
     address::Place,
     lane::Lanes,
     metrics::Metrics,
-    replica::{Replica, Unwell, channel},
+    replica::{Unwell, channel},
     retry::Budget,
     store::Homes,
 };
 pub(crate) use self::{
     choice::{Order, hash_of},
-    failure::caused_by,
+    failure::{Failure, caused_by},
 };
+pub(crate) use self::{lane::Answer, replica::Replica};
 
 /// How often names are resolved again.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);

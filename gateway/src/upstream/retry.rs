@@ -98,6 +98,28 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// Makes a call at every replica of the service, once: what one of them did not do, no other does for it. The first
+    /// error is all there is.
+    pub(crate) async fn call_all<T, F>(&self, call: impl Fn(Arc<Replica>) -> F) -> Result<Vec<T>, Status>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let replicas = self.replicas().await;
+        let call = &call;
+        let calls = replicas.iter().map(|replica| async move {
+            let _in_hand = replica.begin();
+            call(Arc::clone(replica)).await.map_err(|failure| {
+                if failure.away {
+                    replica.suspect(self.name());
+                }
+                failure.status
+            })
+        });
+        futures_util::future::try_join_all(calls).await
+    }
+}
+
 fn is_among(replica: &Arc<Replica>, tried: &[Arc<Replica>]) -> bool {
     tried.iter().any(|tried| Arc::ptr_eq(tried, replica))
 }

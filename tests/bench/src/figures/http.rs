@@ -29,7 +29,7 @@ const PROJECTS: usize = 20;
 /// In a message of a stream.
 const EVENTS_IN_A_MESSAGE: usize = 50;
 /// As many applications send at once.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
 
 struct Measured {
     took: Duration,

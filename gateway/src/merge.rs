@@ -43,11 +43,10 @@ pub(crate) fn merge(answer: &mut DynamicMessage, other: &DynamicMessage) {
         let own = answer.get_field_mut(&field);
         match (merge_as, own, value) {
             (Merge::Sum, own, value) => add(own, value),
-            (Merge::Earliest, Value::Message(own), Value::Message(value)) => {
-                if moment(value) < moment(own) {
-                    own.clone_from(value);
-                }
+            (Merge::Earliest, Value::Message(own), Value::Message(value)) if moment(value) < moment(own) => {
+                own.clone_from(value);
             }
+            (Merge::Earliest, ..) => {}
             (_, Value::Message(own), Value::Message(value)) => merge(own, value),
             (_, Value::List(own), Value::List(value)) => merge_lists(own, value),
             _ => {}

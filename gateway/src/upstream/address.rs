@@ -85,7 +85,7 @@ impl FromStr for Address {
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let host = bare.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Ip);
-        Ok(Self { host, port, uri })
+        Ok(Self { uri, host, port })
     }
 }
 

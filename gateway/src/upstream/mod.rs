@@ -128,7 +128,7 @@ impl Upstream {
                 if inner.addresses.have_names() {
                     tokio::time::sleep(RESOLVE_INTERVAL).await;
                 } else {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             };
             let ended = async {

@@ -39,18 +39,18 @@ struct Callers {
     answered: Arc<Mutex<Vec<Answered>>>,
     count: Arc<AtomicUsize>,
     stop: CancellationToken,
-    callers: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Callers {
     fn start(running: &Running, path: &str, token: &str) -> Self {
         let (answered, count) = (Arc::<Mutex<Vec<Answered>>>::default(), Arc::<AtomicUsize>::default());
         let stop = CancellationToken::new();
-        let mut callers = JoinSet::new();
+        let mut tasks = JoinSet::new();
         for _ in 0..CALLERS {
             let (answered, count, stop) = (Arc::clone(&answered), Arc::clone(&count), stop.clone());
             let request = http_client().build().unwrap().get(running.url() + path).bearer_auth(token);
-            callers.spawn(async move {
+            tasks.spawn(async move {
                 while !stop.is_cancelled() {
                     let made = Instant::now();
                     let status = request.try_clone().unwrap().send().await.unwrap().status().as_u16();
@@ -59,7 +59,7 @@ impl Callers {
                 }
             });
         }
-        Self { answered, count, stop, callers }
+        Self { answered, count, stop, tasks }
     }
 
     /// Waits until so many more calls were answered.
@@ -71,7 +71,7 @@ impl Callers {
 
     async fn stop(mut self) -> Vec<Answered> {
         self.stop.cancel();
-        while let Some(ended) = self.callers.join_next().await {
+        while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
         }
         std::mem::take(&mut self.answered.lock().unwrap())

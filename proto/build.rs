@@ -7,12 +7,13 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
 const INCLUDES: [&str; 2] = ["api", "googleapis"];
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "mesher/access/v1/access.proto",
     "mesher/error/v1/error.proto",
     "mesher/issue/v1/issue.proto",
     "mesher/org/v1/org.proto",
     "mesher/project/v1/project.proto",
+    "mesher/replicas/v1/replicas.proto",
     "mesher/rules/v1/rules.proto",
     "mesher/user/v1/audit.proto",
     "mesher/user/v1/session.proto",

@@ -2,7 +2,7 @@
 
 mod codec;
 
-use std::{error::Error as _, net::IpAddr};
+use std::{error::Error as _, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -12,6 +12,9 @@ use mesher_common::{
     public_url::PUBLIC_URL_HEADER,
     status, telemetry,
 };
+use mesher_proto::mesher::writer::v1::{EventPayload, Parcel};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
 use tonic::{
     Code, Request, Response, Status, Streaming, TimeoutExpired, client::Grpc, metadata::MetadataMap,
     transport::Channel,
@@ -20,10 +23,18 @@ use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field};
 
 use self::codec::BytesCodec;
-use crate::{deadline::Deadline, route::Route, upstream::Upstream};
+use crate::{
+    deadline::Deadline,
+    merge,
+    route::Route,
+    upstream::{Answer, Failure, Replica, Upstream, caused_by},
+};
 
 /// The header with the request's id, here and behind.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
+
+/// The header with the trace.
+const TRACE_PARENT: &str = "traceparent";
 
 /// What is passed on as it came, beside the trace and the request's id.
 const PASSED_ON: [&str; 4] = ["authorization", API_KEY_HEADER, PROJECT_NUMBER_HEADER, PUBLIC_URL_HEADER];
@@ -72,20 +83,24 @@ pub(crate) struct Context<'a> {
     pub(crate) deadline: Deadline,
 }
 
-/// Calls the route's RPC with one message, for one message.
-pub(crate) async fn unary(route: &Route, message: Bytes, context: Context<'_>) -> Result<Bytes, Status> {
-    answer(route, message, context).await.map(Response::into_inner)
-}
-
-/// As [`unary`], with the metadata of the answer.
+/// Calls the route's RPC with one message, for one message and the metadata with it.
 pub(crate) async fn answer(
     route: &Route,
     message: Bytes,
     context: Context<'_>,
 ) -> Result<Response<Bytes>, Status> {
+    let message = &message;
+    let once = |replica: Arc<Replica>| async move {
+        let request = request(message.clone(), context)?;
+        let mut client = client(replica.channel(), MAX_ANSWER).await?;
+        Ok::<_, Failure>(client.unary(request, route.rpc_path.clone(), BytesCodec).await?)
+    };
     let called = async {
-        let request = request(message, context)?;
-        client(route, MAX_ANSWER).await?.unary(request, route.rpc_path.clone(), BytesCodec).await
+        if route.asks_all {
+            merged(route, route.upstream.call_all(once).await?)
+        } else {
+            route.upstream.call(route.upstream.turn(), route.is_idempotent, once).await
+        }
     };
     let span = span(route);
     async {
@@ -99,6 +114,24 @@ pub(crate) async fn answer(
     .await
 }
 
+/// One answer of those of all replicas.
+fn merged(route: &Route, answers: Vec<Response<Bytes>>) -> Result<Response<Bytes>, Status> {
+    let mut answers = answers.into_iter();
+    let first = answers.next().ok_or_else(|| status::service_unavailable(route.upstream.name()))?;
+    if answers.as_slice().is_empty() {
+        return Ok(first);
+    }
+    let read = |bytes: Bytes| {
+        DynamicMessage::decode(route.rpc.output(), bytes).map_err(|error| status::internal(&error))
+    };
+    let (metadata, bytes, extensions) = first.into_parts();
+    let mut merged = read(bytes)?;
+    for other in answers {
+        merge::merge(&mut merged, &read(other.into_inner())?);
+    }
+    Ok(Response::from_parts(metadata, merged.encode_to_vec().into(), extensions))
+}
+
 /// Calls the route's RPC with one message, for a stream of them. An error that comes before the first message is the
 /// call's.
 pub(crate) async fn stream(
@@ -106,13 +139,14 @@ pub(crate) async fn stream(
     message: Bytes,
     context: Context<'_>,
 ) -> Result<Response<Messages>, Status> {
-    let called = async {
-        let request = request(message, context)?;
-        let mut client = client(route, MAX_STREAMED).await?;
+    let message = &message;
+    let called = route.upstream.call(route.upstream.turn(), route.is_idempotent, |replica| async move {
+        let request = request(message.clone(), context)?;
+        let mut client = client(replica.channel(), MAX_STREAMED).await?;
         let mut answer = client.server_streaming(request, route.rpc_path.clone(), BytesCodec).await?;
         let first = answer.get_mut().message().await?;
         Ok((answer, first))
-    };
+    });
     let span = span(route);
     let called = context.deadline.bound(called).instrument(span.clone()).await;
     match called
@@ -127,6 +161,49 @@ pub(crate) async fn stream(
             Err(status)
         }
     }
+}
+
+/// Has the writer of `route` store events that came in one request, by the key that came with it.
+pub(crate) async fn store(
+    route: &Route,
+    events: Vec<EventPayload>,
+    context: Context<'_>,
+) -> Result<Answer, Status> {
+    let span = span(route);
+    async {
+        let parcel = parcel(events, context)?;
+        let answer = context.deadline.bound(route.upstream.store(parcel)).await;
+        let answer = answer
+            .and_then(|answer| answer.map_err(|status| explain(status, &route.upstream, &context.deadline)));
+        ended(&Span::current(), answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        answer
+    }
+    .instrument(span)
+    .await
+}
+
+/// The events of a request, with what the writer has to know of it.
+fn parcel(events: Vec<EventPayload>, context: Context<'_>) -> Result<Parcel, Status> {
+    let text = |name: &str| {
+        let value = context.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+        // What is no text is no key either, and the writer says so.
+        String::from_utf8_lossy(value).into_owned()
+    };
+    let (api_key, project_number) = (text(API_KEY_HEADER), text(PROJECT_NUMBER_HEADER));
+    if api_key.len() + project_number.len() > MAX_CREDENTIALS {
+        return Err(too_long());
+    }
+    let mut headers = HeaderMap::new();
+    trace(&mut headers, context);
+    let trace_parent = headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok());
+    Ok(Parcel {
+        sequence: 0,
+        api_key,
+        project_number,
+        events,
+        trace_parent: trace_parent.unwrap_or_default().to_owned(),
+        request_id: context.request_id.to_str().unwrap_or_default().to_owned(),
+    })
 }
 
 /// The messages of a stream; the call ends when this is dropped.
@@ -183,8 +260,8 @@ fn request(message: Bytes, context: Context<'_>) -> Result<Request<Bytes>, Statu
     Ok(request)
 }
 
-async fn client(route: &Route, largest: usize) -> Result<Grpc<Channel>, Status> {
-    let mut client = Grpc::new(route.upstream.channel()).max_decoding_message_size(largest);
+async fn client(channel: Channel, largest: usize) -> Result<Grpc<Channel>, Status> {
+    let mut client = Grpc::new(channel).max_decoding_message_size(largest);
     client.ready().await.map_err(|error| Status::from_error(error.into()))?;
     Ok(client)
 }
@@ -197,7 +274,7 @@ fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
         }
     }
     if headers.values().map(HeaderValue::len).sum::<usize>() > MAX_CREDENTIALS {
-        return Err(status::credentials_missing("the credentials are too long to be any"));
+        return Err(too_long());
     }
     headers.insert(REQUEST_ID, context.request_id.clone());
     if let Ok(client) = HeaderValue::from_str(&context.client.to_string()) {
@@ -205,23 +282,32 @@ fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
     }
     let agent = context.headers.get(header::USER_AGENT).filter(|agent| agent.len() <= MAX_USER_AGENT);
     headers.insert(FORWARDED_USER_AGENT, agent.cloned().unwrap_or(HeaderValue::from_static("")));
-    telemetry::propagate_trace(&mut headers);
-    if !headers.contains_key("traceparent") {
+    trace(&mut headers, context);
+    Ok(MetadataMap::from_headers(headers))
+}
+
+fn too_long() -> Status {
+    status::credentials_missing("the credentials are too long to be any")
+}
+
+/// Adds the trace that the call is in.
+fn trace(headers: &mut HeaderMap, context: Context<'_>) {
+    telemetry::propagate_trace(headers);
+    if !headers.contains_key(TRACE_PARENT) {
         // This process records no traces; the caller and the service may.
-        for name in ["traceparent", "tracestate"] {
+        for name in [TRACE_PARENT, "tracestate"] {
             if let Some(value) = context.headers.get(name) {
                 headers.insert(name, value.clone());
             }
         }
     }
-    Ok(MetadataMap::from_headers(headers))
 }
 
 /// Makes of an error what a client may see. One with an `ErrorInfo` is the service's and was made to be seen;
 /// others come from the connection, or from gRPC itself.
 fn explain(status: Status, upstream: &Upstream, deadline: &Deadline) -> Status {
     // The service knows a deadline, but not whose it was.
-    if status.code() == Code::DeadlineExceeded || timed_out(&status) {
+    if status.code() == Code::DeadlineExceeded || caused_by::<TimeoutExpired>(&status) {
         return deadline.exceeded();
     }
     if status.get_details_error_info().is_some() {
@@ -247,15 +333,4 @@ fn explain(status: Status, upstream: &Upstream, deadline: &Deadline) -> Status {
         | Code::Unimplemented
         | Code::Unauthenticated => status,
     }
-}
-
-fn timed_out(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<TimeoutExpired>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

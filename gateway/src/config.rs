@@ -3,13 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser};
-use http::Uri;
 use mesher_common::{
     config::{ProcessArgs, ProcessConfig, duration},
     rate_limit::Setting,
 };
 
-use crate::client::ProxyArgs;
+use crate::{client::ProxyArgs, upstream::Addresses};
 
 /// Mesher's gateway: HTTP and JSON in front of its gRPC services.
 #[derive(Clone, Debug, Parser)]
@@ -21,21 +20,22 @@ pub struct Config {
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
     pub admin_listen: SocketAddr,
-    /// Where the organization service is.
-    #[arg(long, env = "MESHER_ORG_ADDRESS", default_value = "http://127.0.0.1:50051", value_parser = address)]
-    pub org_address: Uri,
+    /// Where the organization service is. Here and below: http://HOST:PORT, several divided by commas. Each address that a
+    /// name stands for is a replica, and is looked for every 5 s.
+    #[arg(long, env = "MESHER_ORG_ADDRESS", default_value = "http://127.0.0.1:50051")]
+    pub org_address: Addresses,
     /// Where the project service is.
-    #[arg(long, env = "MESHER_PROJECT_ADDRESS", default_value = "http://127.0.0.1:50052", value_parser = address)]
-    pub project_address: Uri,
+    #[arg(long, env = "MESHER_PROJECT_ADDRESS", default_value = "http://127.0.0.1:50052")]
+    pub project_address: Addresses,
     /// Where the user service is.
-    #[arg(long, env = "MESHER_USER_ADDRESS", default_value = "http://127.0.0.1:50053", value_parser = address)]
-    pub user_address: Uri,
-    /// Where the writer is.
-    #[arg(long, env = "MESHER_WRITER_ADDRESS", default_value = "http://127.0.0.1:50054", value_parser = address)]
-    pub writer_address: Uri,
+    #[arg(long, env = "MESHER_USER_ADDRESS", default_value = "http://127.0.0.1:50053")]
+    pub user_address: Addresses,
+    /// Where the writer is. Of several, each project's events go to one, chosen by rendezvous hashing.
+    #[arg(long, env = "MESHER_WRITER_ADDRESS", default_value = "http://127.0.0.1:50054")]
+    pub writer_address: Addresses,
     /// Where the issue service is.
-    #[arg(long, env = "MESHER_ISSUE_ADDRESS", default_value = "http://127.0.0.1:50055", value_parser = address)]
-    pub issue_address: Uri,
+    #[arg(long, env = "MESHER_ISSUE_ADDRESS", default_value = "http://127.0.0.1:50055")]
+    pub issue_address: Addresses,
     /// How much is taken on.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -93,16 +93,6 @@ pub struct LimitArgs {
     /// new one is refused with status 503.
     #[arg(long, env = "MESHER_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-}
-
-/// Reads the address of a service: without TLS, which the gateway does not speak to its services.
-fn address(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    let plain = uri.scheme_str() == Some("http")
-        && uri.port_u16().is_some()
-        && uri.path() == "/"
-        && uri.query().is_none();
-    if plain { Ok(uri) } else { Err("an address has the form http://HOST:PORT".to_owned()) }
 }
 
 /// Reads a time that a request may take.

@@ -28,6 +28,7 @@ mod guard;
 mod headers;
 mod ingest;
 mod json;
+mod merge;
 mod metrics;
 mod openapi;
 mod pages;
@@ -43,7 +44,7 @@ mod template;
 mod transcode;
 mod upstream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use mesher_common::{
@@ -60,7 +61,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     client::{ClientHeader, Network, NetworkError, ProxyArgs},
     config::{Config, LimitArgs},
-    upstream::{Upstream, Upstreams},
+    upstream::{AddressError, Addresses, Upstream, Upstreams},
 };
 use crate::{gateway::Gateway, pages::Pages, routes::Routes};
 
@@ -97,9 +98,15 @@ pub async fn spawn_api(
     let (shutdown, background) = (CancellationToken::new(), CancellationToken::new());
     let readiness = Readiness::new(checks(&routes), shutdown.clone());
     let mut registry = Registry::default();
+    upstreams.register(&mut registry);
     let connections = server::Metrics::new(&mut registry);
     let pages = Pages::new(&routes, &pool)?;
     let args = (config.limits.clone(), config.proxies);
+    let takes_events: BTreeSet<String> = routes
+        .iter()
+        .filter(|route| route.ingest.is_some())
+        .map(|route| route.upstream.name().to_owned())
+        .collect();
     let gateway =
         Gateway::new((routes, pages), pool, args, &mut registry, readiness.clone(), shutdown.clone());
 
@@ -107,6 +114,10 @@ pub async fn spawn_api(
     servers.spawn(server::serve(listener, gateway, config.limits, connections, shutdown.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(admin::serve(admin_listener, readiness, registry, background.clone()));
+    for upstream in upstreams.iter() {
+        let with_lanes = takes_events.contains(upstream.name());
+        tasks.spawn(upstream.clone().keep(with_lanes, background.clone()));
+    }
     let drain = async { Ok(()) };
     let task = tokio::spawn(supervise(servers, tasks, drain, shutdown.clone(), background));
     tracing::info!(name = NAME, %http, %admin, "serving");

@@ -2,11 +2,14 @@
 
 use anyhow::{Context as _, bail, ensure};
 use http::uri::PathAndQuery;
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{
+    FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, prost_types::method_options::IdempotencyLevel,
+};
 
 use crate::{
     field::{FieldPath, Form, field_named, is_well_known},
     ingest::Ingest,
+    merge,
     openapi::{Caller, caller},
     rule::Rule,
     template::{Template, Variable},
@@ -42,6 +45,10 @@ pub(crate) struct Route {
     pub(crate) rpc_path: PathAndQuery,
     /// Whether the RPC needs no credentials.
     pub(crate) is_open: bool,
+    /// Whether it does no harm to make a call twice: it says so itself, or it is a GET.
+    pub(crate) is_idempotent: bool,
+    /// Whether every replica of its service is asked.
+    pub(crate) asks_all: bool,
     /// How the RPC is served, where that is not by transcoding.
     pub(crate) ingest: Option<Ingest>,
     /// Who serves the RPC.
@@ -87,6 +94,10 @@ impl Route {
                 "a streamed message must not have a field `error`: that is how a stream fails"
             );
         }
+        ensure!(
+            !merge::asks_all(rpc) || !rpc.is_server_streaming(),
+            "the streams of several replicas cannot become one"
+        );
         let bindings: Vec<Binding> = bindings;
         if let Body::Field(body) = &body
             && let Some(binding) = bindings.iter().find(|binding| binding.field.is_within(body))
@@ -96,6 +107,8 @@ impl Route {
         Ok(Self {
             rpc: rpc.clone(),
             is_open: caller(rpc) == Some(Caller::Anyone),
+            is_idempotent: rule.method == "GET" || is_idempotent(rpc),
+            asks_all: merge::asks_all(rpc),
             ingest: Ingest::of(rpc),
             rpc_path: format!("/{}/{}", rpc.parent_service().full_name(), rpc.name()).parse()?,
             upstream,
@@ -106,6 +119,12 @@ impl Route {
             response_body,
         })
     }
+}
+
+/// Whether an RPC says of itself that it can be called twice.
+fn is_idempotent(rpc: &MethodDescriptor) -> bool {
+    let options = rpc.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|options| options.idempotency_level() != IdempotencyLevel::IdempotencyUnknown)
 }
 
 fn bind(input: &MessageDescriptor, variable: &Variable) -> anyhow::Result<Binding> {

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use http::Uri;
 use mesher_common::{config::DatabaseArgs, handle::Handle, server};
 
+use mesher_gateway::Addresses;
 use mesher_writer::config::WriterArgs;
 
 use crate::{
@@ -136,7 +136,7 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
 }
 
 /// Where the gateway finds a service: at its own address, or on the loopback interface if it listens on all.
-fn address(service: &Handle) -> anyhow::Result<Uri> {
+fn address(service: &Handle) -> anyhow::Result<Addresses> {
     let mut address: SocketAddr = service.address("grpc").context("a service has no gRPC address")?;
     if address.ip().is_unspecified() {
         address.set_ip(match address {

@@ -18,24 +18,17 @@ mod send;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
-use mesher_common::access::API_KEY_HEADER;
-use mesher_proto::mesher::writer::v1::{StoreRequest, store_request};
-use prost::Message as _;
+use mesher_common::{access::API_KEY_HEADER, status};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use serde_json::{Value, json};
 use tonic::Status;
 
+use self::send::MissingResult;
 pub(crate) use self::{
     metrics::{EventMetrics, Tally},
     send::{Refused, Sent, send},
 };
-use crate::{
-    call::{self, Context},
-    error::ApiError,
-    headers::media_type,
-    route::Route,
-    sentry, transcode,
-};
+use crate::{call::Context, error::ApiError, headers::media_type, route::Route, sentry};
 
 /// The largest event that the writer may take, and some room for white space around it.
 pub(crate) const MAX_EVENT: usize = (1 << 20) + (4 << 10);
@@ -112,9 +105,18 @@ fn sentry_credentials(parts: &Parts) -> Result<Option<HeaderMap>, Status> {
 }
 
 async fn store(route: &Route, body: Bytes, context: Context<'_>) -> Result<Served, Refused> {
-    let request = StoreRequest { payload: Some(store_request::Payload::Json(body)) };
-    let answer = call::unary(route, request.encode_to_vec().into(), context).await?;
-    Ok(Served { response: transcode::respond(route, answer)?, tally: Tally::accepted(1) })
+    let stored = send(route, vec![Sent { json: body, id: None }], context).await?;
+    let durability = stored.durability.as_str_name();
+    let outcome = stored.outcomes.into_iter().next();
+    let id = outcome.unwrap_or_else(|| Err(status::internal(&MissingResult).into()))?;
+    let body = json!({ "eventId": id, "durability": durability });
+    Ok(Served { response: with_json(&body), tally: Tally::accepted(1) })
+}
+
+fn with_json(body: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 async fn store_batch(
@@ -134,9 +136,7 @@ async fn store_batch(
     };
     let results: Vec<Value> = stored.outcomes.iter().map(result).collect();
     let body = json!({ "results": results, "durability": stored.durability.as_str_name() });
-    let mut response = Response::new(Body::from(body.to_string()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(Served { response, tally })
+    Ok(Served { response: with_json(&body), tally })
 }
 
 /// Whether the body says of itself that it is one event a line.

@@ -5,10 +5,7 @@ use mesher_common::{
     id::EventId,
     status::{self, Violation},
 };
-use mesher_proto::mesher::writer::v1::{
-    Durability, EventPayload, StoreBatchRequest, StoreBatchResponse, event_payload, store_result::Outcome,
-};
-use prost::Message as _;
+use mesher_proto::mesher::writer::v1::{Durability, EventPayload, event_payload, store_result::Outcome};
 use tonic::Status;
 
 use super::MAX_EVENT;
@@ -60,8 +57,8 @@ impl From<Status> for Refused {
     }
 }
 
-/// Passes events on by the writer's `StoreBatch`, in as many calls as it takes. Without events, the writer still says
-/// whether the key is good.
+/// Passes events on to the writer, in as many parcels as it takes. Without events, the writer still says whether the key is
+/// good. An event without an id is given one here: should its parcel have to be sent again, it is the same event.
 pub(crate) async fn send(route: &Route, events: Vec<Sent>, context: Context<'_>) -> Result<Stored, Refused> {
     let count = events.len();
     let mut stored = Stored { outcomes: Vec::with_capacity(count), durability: Durability::Unspecified };
@@ -80,14 +77,16 @@ pub(crate) async fn send(route: &Route, events: Vec<Sent>, context: Context<'_>)
             }
             left_out.push(None);
             bytes += size;
-            payloads.push(EventPayload {
-                payload: Some(event_payload::Payload::Json(event.json)),
-                event_id: event.id.map(EventId::to_hex).unwrap_or_default(),
-            });
+            let (event_id, fallback_event_id) = match event.id {
+                Some(id) => (id.to_hex(), String::new()),
+                None => (String::new(), EventId::new().to_hex()),
+            };
+            let payload = Some(event_payload::Payload::Json(event.json));
+            payloads.push(EventPayload { payload, event_id, fallback_event_id });
         }
-        match call(route, payloads, context).await {
-            Ok(answer) => {
-                stored.durability = answer.durability();
+        match call::store(route, payloads, context).await {
+            Ok((answer, durability)) => {
+                stored.durability = durability;
                 let mut results = answer.results.into_iter();
                 let outcomes = left_out.into_iter().map(|error| match error {
                     Some(error) => Err(error),
@@ -110,15 +109,6 @@ pub(crate) async fn send(route: &Route, events: Vec<Sent>, context: Context<'_>)
     }
 }
 
-async fn call(
-    route: &Route,
-    events: Vec<EventPayload>,
-    context: Context<'_>,
-) -> Result<StoreBatchResponse, Status> {
-    let answer = call::unary(route, StoreBatchRequest { events }.encode_to_vec().into(), context).await?;
-    StoreBatchResponse::decode(answer).map_err(|error| status::internal(&error))
-}
-
 fn outcome(outcome: Option<Outcome>) -> Result<String, ApiError> {
     match outcome {
         Some(Outcome::EventId(id)) => Ok(id),
@@ -127,6 +117,7 @@ fn outcome(outcome: Option<Outcome>) -> Result<String, ApiError> {
     }
 }
 
+/// A bug of the writer.
 #[derive(Debug, thiserror::Error)]
 #[error("the writer's answer has no result for an event")]
-struct MissingResult;
+pub(super) struct MissingResult;

@@ -13,6 +13,7 @@ mod ingest;
 mod limits;
 mod new_rpc;
 mod openapi;
+mod replicas;
 mod rules;
 mod sentry;
 mod server;

@@ -1,14 +1,17 @@
 //! An API from the text of a `.proto` file, a gRPC server that answers for it, and a gateway in front.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{Router, body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use clap::Parser as _;
-use http::{HeaderMap, Request, Uri};
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use mesher_common::handle::Handle;
-use mesher_gateway::{Config, Upstream, Upstreams, spawn_api};
+use mesher_gateway::{Addresses, Config, Upstream, Upstreams, spawn_api};
 use prost_reflect::DescriptorPool;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 use serde_json::Value;
@@ -75,6 +78,8 @@ pub(crate) enum Answer {
     Gated(&'static Gate),
     /// One that is not gRPC.
     Garbage,
+    /// None: the call is broken off.
+    Broken,
     /// What this makes of the request's body.
     Made(fn(Bytes) -> Response),
 }
@@ -97,12 +102,14 @@ impl Gate {
 pub(crate) struct Backend {
     behaviour: Behaviour,
     last: Arc<Mutex<HeaderMap>>,
+    /// How often it was called.
+    pub(crate) calls: Arc<AtomicUsize>,
 }
 
 impl Backend {
     /// A server that behaves so.
     pub(crate) fn new(behaviour: Behaviour) -> Self {
-        Self { behaviour, last: Arc::default() }
+        Self { behaviour, last: Arc::default(), calls: Arc::default() }
     }
 
     /// What it serves.
@@ -111,7 +118,7 @@ impl Backend {
     }
 
     /// A server that runs, and where.
-    pub(crate) async fn start(behaviour: Behaviour) -> (Self, Uri) {
+    pub(crate) async fn start(behaviour: Behaviour) -> (Self, Addresses) {
         let backend = Self::new(behaviour);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -128,8 +135,13 @@ impl Backend {
 
 async fn answer(State(backend): State<Backend>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
+    // The gateway asks again and again; what a test looks at is its own calls.
+    if parts.uri.path() == "/grpc.health.v1.Health/Check" {
+        return Status::unimplemented("no health").into_http();
+    }
     let name = parts.uri.path().rsplit('/').next().unwrap_or_default();
     *backend.last.lock().unwrap() = parts.headers.clone();
+    backend.calls.fetch_add(1, Ordering::SeqCst);
     match (backend.behaviour)(name) {
         Answer::Echo => echoed(body).await,
         Answer::Gated(gate) => {
@@ -139,6 +151,7 @@ async fn answer(State(backend): State<Backend>, request: Request<Body>) -> Respo
         }
         Answer::Error(status) => status.into_http(),
         Answer::Never => std::future::pending().await,
+        Answer::Broken => panic!("this breaks the call off"),
         Answer::Garbage => Response::new(Body::from("hello")),
         Answer::Made(make) => make(body.collect().await.unwrap().to_bytes()),
     }
@@ -185,8 +198,7 @@ pub(crate) async fn start(proto: &str, behaviour: Behaviour, flags: &[&str]) -> 
     let upstreams = Upstreams::from_iter([("test.v1", Upstream::new("test", address))]);
     let config = config(flags);
     let handle = spawn_api(pool(proto), &upstreams, config).await.unwrap_or_else(|error| panic!("{error:#}"));
-    let base = format!("http://{}", handle.address("http").unwrap());
-    Gateway { handle, backend, client: client(), base }
+    Gateway::of(handle, backend)
 }
 
 /// The configuration that flags give.
@@ -209,6 +221,12 @@ pub(crate) struct Answered {
 }
 
 impl Gateway {
+    /// A gateway that runs, in front of `backend`.
+    pub(crate) fn of(handle: Handle, backend: Backend) -> Self {
+        let base = format!("http://{}", handle.address("http").unwrap());
+        Self { handle, backend, client: client(), base }
+    }
+
     /// The URL of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::TryStreamExt as _;
 use mesher_common::{
     handle::Handle,
     rate_limit::RateLimit,
@@ -15,14 +16,13 @@ use mesher_common::{
 };
 use mesher_gateway::spawn;
 use mesher_proto::mesher::writer::v1::{
-    Durability, FlushRequest, FlushResponse, GetWriterStatsRequest, GetWriterStatsResponse,
-    StoreBatchRequest, StoreBatchResponse, StoreRequest, StoreResponse, StoreResult, StoreStreamRequest,
-    StoreStreamResponse, WriterStats, event_payload, store_request, store_result,
+    Durability, EventPayload, FlushRequest, FlushResponse, GetWriterStatsRequest, GetWriterStatsResponse,
+    Parcel, ParcelResult, StoreBatchRequest, StoreBatchResponse, StoreRequest, StoreResponse, StoreResult,
+    StoreStreamRequest, StoreStreamResponse, WriterStats, event_payload, store_result,
     writer_service_server::{WriterService, WriterServiceServer},
 };
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
-use tonic_types::StatusExt as _;
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::support::{Answered, answered, client, config};
 
@@ -37,17 +37,16 @@ pub(crate) const OTHER_KEY: &str = "mshr_y";
 pub(crate) struct Writer(Arc<Mutex<Vec<Vec<u8>>>>);
 
 /// What the writer thinks of a key.
-fn check(metadata: &MetadataMap) -> Result<(), Status> {
-    let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
-    match text("x-mesher-key") {
-        None => Err(status::credentials_missing("an API key is needed, as x-mesher-key")),
-        Some("mshr_revoked") => Err(status::api_key_invalid(KeyFault::Revoked)),
-        Some("mshr_full") => Err(status::quota_exceeded("the project has as many events as it may")),
-        Some("mshr_stopping") => Err(status::shutting_down()),
-        Some("mshr_broken") => panic!("a bug"),
-        Some(KEY | OTHER_KEY) if text("x-mesher-project").is_none_or(|number| number == "42") => Ok(()),
-        Some(KEY | OTHER_KEY) => Err(status::api_key_invalid(KeyFault::OtherProject)),
-        Some(_) => Err(status::api_key_invalid(KeyFault::Unknown)),
+fn check(parcel: &Parcel) -> Result<(), Status> {
+    match parcel.api_key.as_str() {
+        "" => Err(status::credentials_missing("an API key is needed, as x-mesher-key")),
+        "mshr_revoked" => Err(status::api_key_invalid(KeyFault::Revoked)),
+        "mshr_full" => Err(status::quota_exceeded("the project has as many events as it may")),
+        "mshr_stopping" => Err(status::shutting_down()),
+        "mshr_broken" => Err(status::internal(&std::fmt::Error)),
+        KEY | OTHER_KEY if ["", "42"].contains(&parcel.project_number.as_str()) => Ok(()),
+        KEY | OTHER_KEY => Err(status::api_key_invalid(KeyFault::OtherProject)),
+        _ => Err(status::api_key_invalid(KeyFault::Unknown)),
     }
 }
 
@@ -74,53 +73,55 @@ impl Writer {
     }
 }
 
+fn rpc_status(status: &Status) -> tonic_types::Status {
+    prost::Message::decode(status.details()).unwrap()
+}
+
+/// What becomes of a parcel.
+fn stored(writer: &Writer, parcel: Parcel) -> ParcelResult {
+    let sequence = parcel.sequence;
+    if let Err(refused) = check(&parcel) {
+        return ParcelResult { sequence, error: Some(rpc_status(&refused)), ..ParcelResult::default() };
+    }
+    let store = |event: EventPayload| {
+        let Some(event_payload::Payload::Json(json)) = event.payload else { panic!("no JSON") };
+        assert_ne!(event.event_id.is_empty(), event.fallback_event_id.is_empty(), "it has one id beside it");
+        let outcome = match writer.take(&json, event.event_id) {
+            Ok(id) => store_result::Outcome::EventId(id),
+            Err(status) => store_result::Outcome::Error(rpc_status(&status)),
+        };
+        StoreResult { outcome: Some(outcome) }
+    };
+    let results = parcel.events.into_iter().map(store).collect();
+    ParcelResult { sequence, results, project_id: "42".to_owned(), error: None }
+}
+
 #[tonic::async_trait]
 impl WriterService for Writer {
     type StoreStreamStream = Pin<Box<dyn Stream<Item = Result<StoreStreamResponse, Status>> + Send>>;
 
-    async fn store(&self, request: Request<StoreRequest>) -> Result<Response<StoreResponse>, Status> {
-        check(request.metadata())?;
-        let Some(store_request::Payload::Json(json)) = request.into_inner().payload else {
-            panic!("no JSON")
-        };
-        let event_id = self.take(&json, String::new())?;
-        Ok(Response::new(StoreResponse { event_id, durability: Durability::Memory.into() }))
+    async fn store(&self, _: Request<StoreRequest>) -> Result<Response<StoreResponse>, Status> {
+        panic!("the gateway does not call it")
     }
 
     async fn store_batch(
         &self,
-        request: Request<StoreBatchRequest>,
+        _: Request<StoreBatchRequest>,
     ) -> Result<Response<StoreBatchResponse>, Status> {
-        check(request.metadata())?;
-        let store = |payload, id| {
-            let Some(event_payload::Payload::Json(json)) = payload else { panic!("no JSON") };
-            let outcome = match self.take(&json, id) {
-                Ok(id) => store_result::Outcome::EventId(id),
-                Err(status) => {
-                    let details = status.get_error_details_vec();
-                    let rpc = tonic_types::pb::Status {
-                        code: status.code().into(),
-                        message: status.message().to_owned(),
-                        details: prost::Message::decode(status.details())
-                            .map(|status: tonic_types::pb::Status| status.details)
-                            .unwrap_or_default(),
-                    };
-                    assert_eq!(details.len(), rpc.details.len());
-                    store_result::Outcome::Error(rpc)
-                }
-            };
-            StoreResult { outcome: Some(outcome) }
-        };
-        let events = request.into_inner().events.into_iter();
-        let results = events.map(|event| store(event.payload, event.event_id)).collect();
-        Ok(Response::new(StoreBatchResponse { results, durability: Durability::Memory.into() }))
+        panic!("the gateway does not call it")
     }
 
     async fn store_stream(
         &self,
-        _: Request<Streaming<StoreStreamRequest>>,
+        request: Request<Streaming<StoreStreamRequest>>,
     ) -> Result<Response<Self::StoreStreamStream>, Status> {
-        panic!("the gateway does not call it")
+        let writer = self.clone();
+        let answers = request.into_inner().map_ok(move |request| {
+            let parcels = request.parcels.into_iter().map(|parcel| stored(&writer, parcel)).collect();
+            let durability = Durability::Memory.into();
+            StoreStreamResponse { parcels, durability, ..StoreStreamResponse::default() }
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn flush(&self, request: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {

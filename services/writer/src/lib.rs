@@ -16,6 +16,7 @@ pub mod log;
 pub mod row;
 pub mod service;
 pub mod store;
+mod streamed;
 
 use std::sync::Arc;
 

@@ -256,7 +256,7 @@ mod tests {
     use mesher_common::secret::Secret;
 
     use super::*;
-    use crate::admission::{Sent, admit_with_id};
+    use crate::admission::{IdsBeside, Sent, admit_with_id};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -266,7 +266,8 @@ mod tests {
     }
 
     fn event(sender: &Sender, id: Option<EventId>) -> Event {
-        admit_with_id(sender.project_id, &Sent::Json(br#"{"message":"m"}"#), id, Utc::now()).unwrap()
+        let ids = IdsBeside { id, fallback: None };
+        admit_with_id(sender.project_id, &Sent::Json(br#"{"message":"m"}"#), ids, Utc::now()).unwrap()
     }
 
     /// How many of so many events are accepted.

@@ -2,12 +2,12 @@
 
 use std::pin::Pin;
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::Stream;
 use mesher_common::{
-    access::{Access, Sender},
+    access::{API_KEY_HEADER, Access, Sender},
     clock::{Clock, timestamp},
     id::{EventId, ProjectId},
-    status::{self, Violation},
+    status::Violation,
 };
 use mesher_proto::mesher::{
     error::v1::ErrorReason,
@@ -17,10 +17,10 @@ use mesher_proto::mesher::{
 };
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    admission::{AdmissionError, Sent, admit_with_id},
+    admission::{AdmissionError, IdsBeside, Sent, admit_with_id},
     arrivals::Arrivals,
     config::Durability,
     engine::{
@@ -30,6 +30,7 @@ use crate::{
     error::WriterError,
     event::Event,
     limits::{Grant, Limits},
+    streamed::Streamed,
 };
 
 /// The most events in one request.
@@ -40,13 +41,13 @@ const EVENTS_PER_TURN: usize = 32;
 /// The service.
 #[derive(Clone, Debug)]
 pub struct Service {
-    access: Access,
+    pub(crate) access: Access,
     engine: Engine,
     limits: Limits,
     arrivals: Arrivals,
     started: prost_types::Timestamp,
-    durability: proto::Durability,
-    shutdown: CancellationToken,
+    pub(crate) durability: proto::Durability,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Service {
@@ -69,7 +70,7 @@ impl Service {
     }
 
     /// Admits what there is, and buffers it: a result for each event.
-    async fn store_all(
+    pub(crate) async fn store_all(
         &self,
         sender: &Sender,
         payloads: &[proto::EventPayload],
@@ -91,7 +92,10 @@ impl Service {
                 event_payload::Payload::Event(event) => Sent::Struct(event),
                 event_payload::Payload::Json(json) => Sent::Json(json),
             });
-            let admit = || Ok(admitted(sender.project_id, sent, &payload.event_id, time)?);
+            let admit = || {
+                let (id, fallback) = (&payload.event_id, &payload.fallback_event_id);
+                Ok(admitted(sender.project_id, sent, id, fallback, time)?)
+            };
             let outcome = match grant.check().map_err(WriterError::from).and_then(|()| admit()) {
                 Ok(event) => {
                     grant.use_for(&event);
@@ -131,22 +135,6 @@ impl Service {
         }
         Ok(accepted?)
     }
-
-    /// Answers one request of a stream. The key is looked at each time: it may be revoked meanwhile.
-    async fn store_streamed(
-        &self,
-        metadata: &MetadataMap,
-        request: Result<proto::StoreStreamRequest, Status>,
-    ) -> Result<proto::StoreStreamResponse, Status> {
-        let request = request.map_err(status::typed)?;
-        let sender = self.access.api_key::<proto::StoreStreamRequest>(metadata).await?;
-        let results = self.store_all(&sender, &request.events).await?;
-        Ok(proto::StoreStreamResponse {
-            sequence: request.sequence,
-            results,
-            durability: self.durability.into(),
-        })
-    }
 }
 
 #[tonic::async_trait]
@@ -162,7 +150,7 @@ impl WriterService for Service {
         });
         let project = sender.project_id;
         let mut grant = self.limits.grant(&sender, 1);
-        let admit = || Ok(admitted(project, sent, "", self.arrivals.take_one())?);
+        let admit = || Ok(admitted(project, sent, "", "", self.arrivals.take_one())?);
         let event = match grant.check().map_err(WriterError::from).and_then(|()| admit()) {
             Ok(event) => event,
             Err(error) => {
@@ -191,25 +179,12 @@ impl WriterService for Service {
         &self,
         request: Request<Streaming<proto::StoreStreamRequest>>,
     ) -> Result<Response<Self::StoreStreamStream>, Status> {
-        self.access.api_key::<proto::StoreStreamRequest>(request.metadata()).await?;
         let (metadata, _, requests) = request.into_parts();
-        let service = self.clone();
-        // An error ends the stream; so does the shutdown, between two requests.
-        let answers = stream::unfold(Some(requests), move |requests| {
-            let (service, metadata) = (service.clone(), metadata.clone());
-            async move {
-                let mut requests = requests?;
-                let request = tokio::select! {
-                    biased;
-                    () = service.shutdown.cancelled() => Err(status::shutting_down()),
-                    request = requests.next() => request?,
-                };
-                let answer = service.store_streamed(&metadata, request).await;
-                let rest = answer.is_ok().then_some(requests);
-                Some((answer, rest))
-            }
-        });
-        Ok(Response::new(Box::pin(answers)))
+        // Parcels have their own.
+        if metadata.contains_key(API_KEY_HEADER) {
+            self.access.api_key::<proto::StoreStreamRequest>(&metadata).await?;
+        }
+        Ok(Response::new(Box::pin(Streamed::new(self.clone(), metadata, requests).answers())))
     }
 
     async fn flush(
@@ -237,15 +212,17 @@ fn admitted(
     project: ProjectId,
     sent: Option<Sent<'_>>,
     id: &str,
+    fallback: &str,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<Event, AdmissionError> {
     let sent = sent.ok_or_else(|| Violation::new("payload", "is missing: give event or json"))?;
-    let id = if id.is_empty() { None } else { Some(EventId::parse("event_id", id)?) };
-    admit_with_id(project, &sent, id, now)
+    let parsed = |field, id: &str| if id.is_empty() { Ok(None) } else { EventId::parse(field, id).map(Some) };
+    let ids = IdsBeside { id: parsed("event_id", id)?, fallback: parsed("fallback_event_id", fallback)? };
+    admit_with_id(project, &sent, ids, now)
 }
 
 /// An error as part of an answer.
-fn rpc_status(status: &Status) -> tonic_types::Status {
+pub(crate) fn rpc_status(status: &Status) -> tonic_types::Status {
     // What the details hold is this very message; it is only missing where the code and the text say all.
     tonic_types::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
         code: status.code().into(),

@@ -1,4 +1,4 @@
-//! Measures the writer, each figure beside its reference in the same run. `docs/benchmark.md` says what is measured against
+//! Measures the writer and the gateway, each figure beside its reference in the same run. `docs/benchmark.md` says what is measured against
 //! what, and why.
 
 mod events;
@@ -17,7 +17,7 @@ use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    figures::{ack, ingest, outage, projects},
+    figures::{ack, http, ingest, outage, projects, transcode},
     options::{Figure, Options},
     setup::Bench,
 };
@@ -50,6 +50,12 @@ async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     }
     if bench.options.wants(Figure::Ack) {
         ack::run(bench).await?;
+    }
+    if bench.options.wants(Figure::Http) {
+        http::run(bench).await?;
+    }
+    if bench.options.wants(Figure::Transcode) {
+        transcode::run(bench).await?;
     }
     if bench.options.wants(Figure::Projects) {
         projects::run(bench).await?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-/// Measures Mesher's writer, each figure beside its reference in the same run: a real writer, a real PostgreSQL that syncs
-/// to a real disk, and events as Sentry's SDKs send them.
+/// Measures Mesher, each figure beside its reference in the same run: real processes, a real PostgreSQL that syncs to a real
+/// disk, and events as Sentry's SDKs send them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mesher-bench", version)]
 pub(crate) struct Options {
@@ -26,10 +26,10 @@ pub(crate) struct Options {
     /// What the events are made from: the same seed makes the same events.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// For `ingest`: how many events. [default: 100000]
+    /// For `ingest` and `http`: how many events. [default: 100000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1000..=500_000))]
     pub(crate) events: Option<u32>,
-    /// For `ingest` and `projects`: how often each is measured; the median counts. [default: 3]
+    /// For `ingest`, `http`, `transcode` and `projects`: how often each is measured; the median counts. [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: Option<u32>,
     /// For `outage`: how many minutes PostgreSQL is away. [default: 10]
@@ -53,6 +53,10 @@ pub(crate) enum Figure {
     Ingest,
     /// Time to the acknowledgement at 1,000 events a second, beside one sync of a record.
     Ack,
+    /// Events in SDKs' envelopes stored each second through the gateway, one a request, beside gRPC streams to the writer.
+    Http,
+    /// Calls of `GET /v1/orgs/{org_id}` answered each second, and how long they take, beside the same RPC called directly.
+    Transcode,
     /// Cost of an event with 10,000 active projects, beside one project.
     Projects,
     /// The writer's memory while PostgreSQL is away, and whether all is stored afterwards.

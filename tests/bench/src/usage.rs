@@ -8,6 +8,7 @@ use anyhow::Context as _;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cpu {
     pub(crate) writer: Duration,
+    pub(crate) gateway: Duration,
     pub(crate) postgres: Duration,
     pub(crate) generator: Duration,
     /// That of the whole machine, with what the machine below it took away.
@@ -15,11 +16,13 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// That of a writer and a PostgreSQL server, by their process ids, and of this process.
-    pub(crate) fn now(writer: Option<u32>, postgres: u32) -> anyhow::Result<Self> {
-        let writer = writer.map(|id| Ok::<_, anyhow::Error>(Stat::of(id)?.own)).transpose()?;
+    /// That of a writer, a gateway and a PostgreSQL server, by their process ids, and of this process.
+    pub(crate) fn now(writer: Option<u32>, gateway: Option<u32>, postgres: u32) -> anyhow::Result<Self> {
+        let own =
+            |id: Option<u32>| id.map_or(Ok(Duration::ZERO), |id| Ok::<_, anyhow::Error>(Stat::of(id)?.own));
         Ok(Self {
-            writer: writer.unwrap_or_default(),
+            writer: own(writer)?,
+            gateway: own(gateway)?,
             postgres: with_children(postgres)?,
             generator: Stat::of(std::process::id())?.own,
             machine: machine()?,
@@ -29,7 +32,7 @@ impl Cpu {
     /// What others took: the kernel's own threads, and whatever else ran. Where it is more than some percent, the machine
     /// was not quiet, and the figures are of no use.
     pub(crate) fn others(self) -> Duration {
-        self.machine.saturating_sub(self.writer + self.postgres + self.generator)
+        self.machine.saturating_sub(self.writer + self.gateway + self.postgres + self.generator)
     }
 
     /// What storing takes: what sent the events is not counted.
@@ -44,6 +47,7 @@ impl Sub for Cpu {
     fn sub(self, earlier: Self) -> Self {
         Self {
             writer: self.writer.saturating_sub(earlier.writer),
+            gateway: self.gateway.saturating_sub(earlier.gateway),
             postgres: self.postgres.saturating_sub(earlier.postgres),
             generator: self.generator.saturating_sub(earlier.generator),
             machine: self.machine.saturating_sub(earlier.machine),

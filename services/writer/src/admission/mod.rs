@@ -54,19 +54,28 @@ pub enum Sent<'a> {
 
 /// Admits an event of `project` that arrived at `now`.
 pub fn admit(project: ProjectId, sent: &Sent<'_>, now: DateTime<Utc>) -> Result<Event, AdmissionError> {
-    admit_with_id(project, sent, None, now)
+    admit_with_id(project, sent, IdsBeside::default(), now)
 }
 
-/// As [`admit`]; an `id` that came beside the event holds, whatever stands in the event.
+/// The ids that came beside an event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdsBeside {
+    /// Holds, whatever stands in the event.
+    pub id: Option<EventId>,
+    /// Holds where nothing else gives one.
+    pub fallback: Option<EventId>,
+}
+
+/// As [`admit`], with ids that came beside the event.
 pub fn admit_with_id(
     project: ProjectId,
     sent: &Sent<'_>,
-    id: Option<EventId>,
+    ids: IdsBeside,
     now: DateTime<Utc>,
 ) -> Result<Event, AdmissionError> {
     match sent {
-        Sent::Json(json) => admit_json(project, "json", json, id, now),
-        Sent::Struct(event) => admit_json(project, "event", &struct_json::to_json(event), id, now),
+        Sent::Json(json) => admit_json(project, "json", json, ids, now),
+        Sent::Struct(event) => admit_json(project, "event", &struct_json::to_json(event), ids, now),
     }
 }
 
@@ -74,7 +83,7 @@ fn admit_json(
     project: ProjectId,
     field: &'static str,
     json: &[u8],
-    id: Option<EventId>,
+    ids: IdsBeside,
     now: DateTime<Utc>,
 ) -> Result<Event, AdmissionError> {
     check_size(field, json)?;
@@ -100,9 +109,9 @@ fn admit_json(
         }
         Err(error) => return Err(unreadable(&error).into()),
     };
-    let given = match id {
+    let given = match ids.id {
         Some(id) => Some(id),
-        None => fields::event_id(&event)?,
+        None => fields::event_id(&event)?.or(ids.fallback),
     };
     let exceptions = fields::exceptions(&event)?;
     let fields = fields::read(&event, &exceptions, now)?;

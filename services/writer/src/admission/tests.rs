@@ -120,12 +120,29 @@ fn an_id_beside_the_event_holds() {
     let id = EventId::new();
     for json in [r#"{"message":"m"}"#, r#"{"message":"m","event_id":"0123456789abcdef0123456789abcdef"}"#] {
         let sent = Sent::Json(json.as_bytes());
-        let event = admit_with_id(ProjectId::new(), &sent, Some(id), now()).unwrap();
+        let event = admit_with_id(ProjectId::new(), &sent, IdsBeside { id: Some(id), fallback: None }, now())
+            .unwrap();
         assert_eq!((event.id, event.id_given), (id, true));
         let mut bytes = Vec::new();
         event.record().encode(&mut bytes);
         assert_eq!(restore(Record::decode(&bytes).unwrap()).unwrap().id, id);
     }
+}
+
+#[test]
+fn a_fallback_is_the_id_of_an_event_that_has_no_other() {
+    let [id, fallback] = [EventId::new(), EventId::new()];
+    let admitted = |json: &str, id| {
+        let ids = IdsBeside { id, fallback: Some(fallback) };
+        let event = admit_with_id(ProjectId::new(), &Sent::Json(json.as_bytes()), ids, now()).unwrap();
+        assert!(event.id_given, "it may come again, as another event never will");
+        event.id
+    };
+    let own = r#"{"message":"m","event_id":"0123456789abcdef0123456789abcdef"}"#;
+    assert_eq!(admitted(r#"{"message":"m"}"#, None), fallback);
+    assert_eq!(admitted(r#"{"message":"m"}"#, Some(id)), id);
+    assert_eq!(admitted(own, None).to_hex(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(admitted(own, Some(id)), id);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod disk;
 mod issues;
 mod limits;
 mod outage;
+mod parcels;
 mod retention;
 mod storing;
 mod support;

@@ -130,7 +130,7 @@ async fn a_stream_answers_each_request_in_order_until_the_key_is_revoked() {
     let request = with_key(&key, tokio_stream::wrappers::ReceiverStream::new(stream));
     let send = async |sequence| {
         let events = vec![payload(r#"{"message":"streamed"}"#), payload("5")];
-        requests.send(StoreStreamRequest { sequence, events }).await.unwrap();
+        requests.send(StoreStreamRequest { sequence, events, parcels: Vec::new() }).await.unwrap();
     };
     send(7).await;
     let mut answers = suite.writer().store_stream(request).await.unwrap().into_inner();

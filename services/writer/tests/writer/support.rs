@@ -23,6 +23,7 @@ pub(crate) fn payload(json: &str) -> EventPayload {
     EventPayload {
         payload: Some(event_payload::Payload::Json(json.as_bytes().to_vec().into())),
         event_id: String::new(),
+        ..EventPayload::default()
     }
 }
 

@@ -3,8 +3,10 @@
 pub(crate) mod ack;
 mod columns;
 mod copy;
+pub(crate) mod http;
 pub(crate) mod ingest;
 mod insert;
 pub(crate) mod outage;
 pub(crate) mod projects;
 mod sync;
+pub(crate) mod transcode;

@@ -13,9 +13,9 @@ use crate::{events::Sample, setup::Project};
 /// The events of one call.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    project: usize,
-    ids: Vec<Uuid>,
-    events: Vec<Bytes>,
+    pub(super) project: usize,
+    pub(super) ids: Vec<Uuid>,
+    pub(super) events: Vec<Bytes>,
 }
 
 /// Puts events that are of `projects` projects in turn into calls, in their order.
@@ -51,11 +51,7 @@ pub(crate) async fn send(
         .map(|(number, call)| until_answered(client, number, &projects[call.project], call))
         .buffer_unordered(at_once);
     while let Some(answer) = answers.next().await {
-        let Tally { acknowledged, refusals } = answer?;
-        tally.acknowledged.extend(acknowledged);
-        for (reason, count) in refusals {
-            *tally.refusals.entry(reason).or_default() += count;
-        }
+        tally.add(answer?);
     }
     Ok(tally)
 }

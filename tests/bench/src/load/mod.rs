@@ -1,8 +1,10 @@
-//! Sends events over gRPC. It shares the machine with what it measures, and so does as little as it can: one thread, two
+//! Sends events, and asks. It shares the machine with what it measures, and so does as little as it can: one thread, two
 //! connections, and bytes that were made before.
 
 pub(crate) mod closed;
+pub(crate) mod http;
 pub(crate) mod open;
+pub(crate) mod streams;
 mod timer;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -10,8 +12,8 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use mesher_proto::mesher::writer::v1::{
-    EventPayload, FlushRequest, StoreBatchRequest, StoreRequest, event_payload, store_request, store_result,
-    writer_service_client::WriterServiceClient,
+    EventPayload, FlushRequest, StoreBatchRequest, StoreRequest, StoreResult, event_payload, store_request,
+    store_result, writer_service_client::WriterServiceClient,
 };
 use tokio::time::sleep;
 use tonic::{
@@ -40,8 +42,19 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, other: Self) {
+        self.acknowledged.extend(other.acknowledged);
+        for (reason, count) in other.refusals {
+            *self.refusals.entry(reason).or_default() += count;
+        }
+    }
+
     fn refuse(&mut self, status: &Status) {
-        *self.refusals.entry(format!("{:?}: {}", status.code(), status.message())).or_default() += 1;
+        self.refuse_for(format!("{:?}: {}", status.code(), status.message()));
+    }
+
+    fn refuse_for(&mut self, reason: String) {
+        *self.refusals.entry(reason).or_default() += 1;
     }
 }
 
@@ -81,21 +94,10 @@ impl Client {
         project: &Project,
         events: &[Bytes],
     ) -> Result<Vec<Uuid>, Status> {
-        let payload = |json: &Bytes| EventPayload {
-            payload: Some(event_payload::Payload::Json(json.clone())),
-            event_id: String::new(),
-        };
-        let mut request = Request::new(StoreBatchRequest { events: events.iter().map(payload).collect() });
+        let mut request = Request::new(StoreBatchRequest { events: payloads(events) });
         request.metadata_mut().insert("x-mesher-key", project.key.clone());
         let answer = self.one(number).store_batch(request).await?.into_inner();
-        let outcome = |result: mesher_proto::mesher::writer::v1::StoreResult| match result.outcome {
-            Some(store_result::Outcome::EventId(text)) => id(&text),
-            Some(store_result::Outcome::Error(error)) => {
-                Err(Status::new(Code::from_i32(error.code), error.message))
-            }
-            None => Err(Status::internal("an event has no outcome")),
-        };
-        answer.results.into_iter().map(outcome).collect()
+        ids(answer.results)
     }
 
     /// Has everything stored that was acknowledged.
@@ -119,6 +121,26 @@ impl Client {
         futures_util::future::try_join_all(flushes).await?;
         Ok(())
     }
+}
+
+fn payloads(events: &[Bytes]) -> Vec<EventPayload> {
+    let payload = |json: &Bytes| EventPayload {
+        payload: Some(event_payload::Payload::Json(json.clone())),
+        ..EventPayload::default()
+    };
+    events.iter().map(payload).collect()
+}
+
+/// The ids of events that were all accepted.
+fn ids(results: Vec<StoreResult>) -> Result<Vec<Uuid>, Status> {
+    let outcome = |result: StoreResult| match result.outcome {
+        Some(store_result::Outcome::EventId(text)) => id(&text),
+        Some(store_result::Outcome::Error(error)) => {
+            Err(Status::new(Code::from_i32(error.code), error.message))
+        }
+        None => Err(Status::internal("an event has no outcome")),
+    };
+    results.into_iter().map(outcome).collect()
 }
 
 fn id(text: &str) -> Result<Uuid, Status> {

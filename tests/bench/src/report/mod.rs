@@ -90,6 +90,7 @@ pub(crate) enum Target {
 struct Cost {
     what: String,
     writer_ms: f64,
+    gateway_ms: f64,
     postgres_ms: f64,
     generator_ms: f64,
     others_ms: f64,
@@ -142,6 +143,7 @@ impl Report {
         self.costs.push(Cost {
             what: what.into(),
             writer_ms: each(cpu.writer),
+            gateway_ms: each(cpu.gateway),
             postgres_ms: each(cpu.postgres),
             generator_ms: each(cpu.generator),
             others_ms: each(cpu.others()),
@@ -206,7 +208,14 @@ impl Report {
         Self::say(&table(&heads, lines));
         let costs = self.costs.iter().map(|cost| {
             let peak = cost.writer_peak_mib.map_or(String::new(), |peak| format!("{} MiB", number(peak)));
-            let times = [cost.took_ms, cost.writer_ms, cost.postgres_ms, cost.generator_ms, cost.others_ms];
+            let times = [
+                cost.took_ms,
+                cost.writer_ms,
+                cost.gateway_ms,
+                cost.postgres_ms,
+                cost.generator_ms,
+                cost.others_ms,
+            ];
             let mut row = vec![cost.what.clone()];
             row.extend(times.map(number));
             row.push(peak);
@@ -216,8 +225,10 @@ impl Report {
             "for 1,000 events, in ms",
             "time",
             "CPU: writer",
+            "gateway",
             "PostgreSQL",
             "generator",
+            "others",
             "writer's peak memory",
         ];
         Self::say(&table(&heads, costs));

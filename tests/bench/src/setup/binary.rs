@@ -1,4 +1,4 @@
-//! The writer's binary: built by cargo where it runs this, and otherwise found beside this one.
+//! The binaries: built by cargo where it runs this, and otherwise found beside this one.
 
 use std::{
     env,
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-const NAME: &str = "mesher-writer";
+const NAMES: [&str; 3] = ["mesher-gateway", "mesher-org", "mesher-writer"];
 
 /// The directory that cargo builds into, by where this binary is.
 pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
@@ -17,8 +17,8 @@ pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     Ok(target.to_path_buf())
 }
 
-/// A release binary of the writer. Under cargo it is built first, which is quick when it is up to date already.
-pub(crate) fn writer() -> anyhow::Result<PathBuf> {
+/// The directory of the release binaries. Under cargo they are built first, which is quick when they are up to date already.
+pub(crate) fn directory() -> anyhow::Result<PathBuf> {
     let target = target_dir()?;
     if let Some(cargo) = env::var_os("CARGO") {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
@@ -31,8 +31,10 @@ pub(crate) fn writer() -> anyhow::Result<PathBuf> {
             }
         }
         let built = command
-            // Together with this package: alone, the writer's dependencies would have fewer features, and be built twice.
-            .args(["build", "--release", "--quiet", "--package", NAME, "--package", env!("CARGO_PKG_NAME")])
+            .args(["build", "--release", "--quiet"])
+            .args(NAMES.into_iter().flat_map(|name| ["--package", name]))
+            // Together with this package: alone, their dependencies would have fewer features, and be built twice.
+            .args(["--package", env!("CARGO_PKG_NAME")])
             .arg("--manifest-path")
             .arg(manifest)
             .arg("--target-dir")
@@ -40,12 +42,14 @@ pub(crate) fn writer() -> anyhow::Result<PathBuf> {
             .status()
             .context("cargo cannot be run")?;
         if !built.success() {
-            bail!("{NAME} could not be built ({built})");
+            bail!("{NAMES:?} could not be built ({built})");
         }
     }
-    let path = target.join("release").join(NAME);
-    if !path.is_file() {
-        bail!("{} is missing: run `cargo build --release --package {NAME}`", path.display());
+    let directory = target.join("release");
+    for name in NAMES {
+        if !directory.join(name).is_file() {
+            bail!("{name} is missing: run `cargo build --release --package {name}`");
+        }
     }
-    Ok(path)
+    Ok(directory)
 }

@@ -3,10 +3,13 @@
 mod binary;
 mod projects;
 mod server;
+mod service;
 mod writer;
 
 use std::{
+    ffi::OsStr,
     fs::{self, Permissions},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
 };
@@ -17,6 +20,7 @@ use self::{binary::target_dir, writer::Launch};
 pub(crate) use self::{
     projects::{Project, Projects},
     server::Server,
+    service::Service,
     writer::Writer,
 };
 use crate::{host::Host, options::Options, report::Report, usage::Cpu};
@@ -46,11 +50,11 @@ impl Bench {
         fs::create_dir_all(&dir)?;
         // As root, PostgreSQL runs as someone else, who has to get through.
         fs::set_permissions(&dir, Permissions::from_mode(0o711))?;
-        let binary = binary::writer()?;
+        let binaries = binary::directory()?;
         let server = Server::start(data, cache).await?;
         let report = Report::new(Host::of(&dir, server.version())?, &options);
         let launch = Launch {
-            binary,
+            binaries,
             database_url: server.url().to_owned(),
             log_dir: dir.join("log"),
             flags: options.writer_flag.clone(),
@@ -77,7 +81,24 @@ impl Bench {
 
     /// The processor time used so far, with that of a writer if there is one.
     pub(crate) fn cpu(&self, writer: Option<&Writer>) -> anyhow::Result<Cpu> {
-        Cpu::now(writer.map(Writer::id), self.server.id()?)
+        Cpu::now(writer.map(Writer::id), None, self.server.id()?)
+    }
+
+    /// The same, with that of a gateway before the writer.
+    pub(crate) fn cpu_behind(&self, gateway: &Service, writer: u32) -> anyhow::Result<Cpu> {
+        Cpu::now(Some(writer), Some(gateway.id()), self.server.id()?)
+    }
+
+    /// Starts the organization service.
+    pub(crate) async fn org(&self) -> anyhow::Result<Service> {
+        let none = std::iter::empty::<&OsStr>();
+        Service::start(&self.launch.binaries, "mesher-org", none, Some(&self.launch.database_url)).await
+    }
+
+    /// Starts a gateway before the service of that name at an address. Nobody calls the others.
+    pub(crate) async fn gateway(&self, service: &str, address: SocketAddr) -> anyhow::Result<Service> {
+        let flags = [format!("--{service}-address"), format!("http://{address}")];
+        Service::start(&self.launch.binaries, "mesher-gateway", flags.iter().map(OsStr::new), None).await
     }
 
     /// So many projects, each with a key.

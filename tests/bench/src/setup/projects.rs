@@ -10,6 +10,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
     pub(crate) id: Uuid,
+    /// What it is called in DSNs.
+    pub(crate) number: i64,
     /// The value of `x-mesher-key`.
     pub(crate) key: MetadataValue<Ascii>,
 }
@@ -18,6 +20,8 @@ pub(crate) struct Project {
 #[derive(Clone, Debug)]
 pub(crate) struct Projects {
     pub(crate) all: Vec<Project>,
+    /// The organization.
+    pub(crate) org: Uuid,
     /// The value of `authorization`.
     pub(crate) session: MetadataValue<Ascii>,
 }
@@ -56,7 +60,7 @@ impl Projects {
         .execute(&mut *connection)
         .await?;
         let session = format!("Bearer {}", token.expose()).parse().context("a token is no header")?;
-        Ok(Self { all: create_projects(connection, org, count).await?, session })
+        Ok(Self { all: create_projects(connection, org, count).await?, org, session })
     }
 }
 
@@ -73,7 +77,7 @@ async fn create_projects(
         ids.push(id);
         prefixes.push(key.expose()[..API_KEY_SHOWN].to_owned());
         hashes.push(key.sha256().as_bytes().to_vec());
-        projects.push(Project { id, key: key.expose().parse().context("a key is no header")? });
+        projects.push(Project { id, number: 0, key: key.expose().parse().context("a key is no header")? });
     }
     sqlx::query(
         "INSERT INTO projects (id, org_id, name, slug, created_at)
@@ -93,6 +97,16 @@ async fn create_projects(
     .bind(&hashes)
     .execute(&mut *connection)
     .await?;
+    let numbers: Vec<i64> = sqlx::query_scalar(
+        "SELECT number FROM unnest($1::uuid[]) WITH ORDINALITY AS new (id, position) JOIN projects USING (id)
+         ORDER BY position",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *connection)
+    .await?;
+    for (project, number) in projects.iter_mut().zip(numbers) {
+        project.number = number;
+    }
     // What a planner that was told nothing would guess is not what an installation of that size has.
     sqlx::query("ANALYZE projects, api_keys").execute(&mut *connection).await?;
     Ok(projects)

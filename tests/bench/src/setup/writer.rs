@@ -1,28 +1,27 @@
 //! A writer's process, and what it says of itself.
 
 use std::{
-    env,
+    ffi::OsStr,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use mesher_testing::{Process, http_client};
+use mesher_testing::http_client;
 use tokio::time::{Instant, sleep};
 
+use super::service::Service;
 use crate::usage::Memory;
 
-/// How long an orderly end may take: the writer's own grace period, and a little more.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How often it is asked how far it is.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How a writer is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
-    pub(crate) binary: PathBuf,
+    /// The directory of the binaries.
+    pub(crate) binaries: PathBuf,
     pub(crate) database_url: String,
     pub(crate) log_dir: PathBuf,
     pub(crate) flags: Vec<String>,
@@ -30,7 +29,7 @@ pub(crate) struct Launch {
 
 /// A writer. It is killed when this is dropped, or when this process ends.
 pub(crate) struct Writer {
-    process: Process,
+    service: Service,
     client: reqwest::Client,
     pub(crate) grpc: SocketAddr,
     admin: SocketAddr,
@@ -39,29 +38,16 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts one, with its defaults but for what `launch` says, and waits until it is ready.
     pub(crate) async fn start(launch: &Launch) -> anyhow::Result<Self> {
-        let mut command = Command::new(&launch.binary);
-        for (variable, _) in env::vars_os() {
-            let text = variable.to_string_lossy();
-            if text.starts_with("MESHER_") || text.starts_with("OTEL_") {
-                command.env_remove(&variable);
-            }
-        }
-        command
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-dir"])
-            .arg(&launch.log_dir)
-            .args(&launch.flags)
-            // Not a flag: everyone can read those.
-            .env("MESHER_DATABASE_URL", &launch.database_url);
-        let mut process = Process::run("mesher-writer", command);
-        let addresses = process.ready().await;
-        let address = |kind: &str| {
-            addresses.get(kind).copied().with_context(|| format!("the writer has no {kind} address"))
-        };
-        Ok(Self { grpc: address("grpc")?, admin: address("admin")?, process, client: http_client().build()? })
+        let flags = [OsStr::new("--log-dir"), launch.log_dir.as_os_str()];
+        let flags = flags.into_iter().chain(launch.flags.iter().map(OsStr::new));
+        let service =
+            Service::start(&launch.binaries, "mesher-writer", flags, Some(&launch.database_url)).await?;
+        let (grpc, admin) = (service.address("grpc")?, service.address("admin")?);
+        Ok(Self { grpc, admin, service, client: http_client().build()? })
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+        self.service.id()
     }
 
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
@@ -93,13 +79,8 @@ impl Writer {
     }
 
     /// Has it end in order: what it holds is stored, or left to its log.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        self.process.terminate();
-        let status = self.process.wait(STOP_LIMIT).await;
-        if !status.success() {
-            bail!("the writer ended with {status}:\n{}", self.process.output());
-        }
-        Ok(())
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.service.stop().await
     }
 }
 

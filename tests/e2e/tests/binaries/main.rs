@@ -9,6 +9,7 @@ mod chance;
 mod counts;
 mod crash;
 mod documentation;
+mod failover;
 mod grpc;
 mod load;
 mod replicas;

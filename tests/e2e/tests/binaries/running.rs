@@ -25,6 +25,18 @@ pub(crate) struct Running {
     pub(crate) client: reqwest::Client,
 }
 
+/// Starts a gateway, to which services are at these addresses: it, and where it serves.
+async fn gateway(at: &[(&str, String)], variables: &[(&str, &str)]) -> (Process, BTreeMap<String, String>) {
+    let flags: Vec<(String, &str)> =
+        at.iter().map(|(service, address)| (format!("--{service}-address"), address.as_str())).collect();
+    let peers = flags.iter().flat_map(|(flag, address)| [flag.as_str(), address]);
+    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let arguments: Vec<&str> = listen.into_iter().chain(peers).collect();
+    let mut gateway = Process::start("mesher-gateway", &arguments, variables);
+    let ready = gateway.ready().await;
+    (gateway, ready.into_iter().map(|(kind, at)| (kind, at.to_string())).collect())
+}
+
 /// What an HTTP request was answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -78,13 +90,9 @@ impl Running {
         }
         let of_writer = ["grpc", "admin"].map(|kind| (kind.to_owned(), writer.address(kind).to_owned()));
         addresses.insert("writer", BTreeMap::from(of_writer));
-        let peers = SERVICES.map(|service| {
-            (format!("--{service}-address"), format!("http://{}", addresses[service]["grpc"]))
-        });
-        let peers: Vec<&str> = peers.iter().flat_map(|(flag, address)| [flag.as_str(), address]).collect();
-        let mut gateway = Process::start("mesher-gateway", &[&listen[..], &peers].concat(), variables);
-        let ready = gateway.ready().await;
-        addresses.insert("gateway", ready.into_iter().map(|(kind, at)| (kind, at.to_string())).collect());
+        let at = SERVICES.map(|service| (service, format!("http://{}", addresses[service]["grpc"])));
+        let (gateway, ready) = gateway(&at, variables).await;
+        addresses.insert("gateway", ready);
         processes.insert("gateway", gateway);
         let client = http_client().build().unwrap();
         let running = Self { database, processes, writer, addresses, client };
@@ -93,6 +101,24 @@ impl Running {
         })
         .await;
         running
+    }
+
+    /// Puts another gateway in the place of the one that runs, to which a service is at these addresses.
+    pub(crate) async fn replace_gateway(&mut self, service: &str, addresses: &[&str]) {
+        let at = SERVICES.map(|name| {
+            let own = [self.addresses[name]["grpc"].as_str()];
+            let addresses = if name == service { addresses } else { &own };
+            let addresses: Vec<String> =
+                addresses.iter().map(|address| format!("http://{address}")).collect();
+            (name, addresses.join(","))
+        });
+        let (gateway, ready) = gateway(&at, &[]).await;
+        self.addresses.insert("gateway", ready);
+        self.processes.insert("gateway", gateway);
+        eventually("the new gateway was ready", PATIENCE, async || {
+            self.get("/readyz", "").await.status == 200
+        })
+        .await;
     }
 
     /// Where a process serves `grpc`, `http` or `admin`.

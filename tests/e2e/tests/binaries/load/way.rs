@@ -96,7 +96,11 @@ impl Way {
     async fn stream(&self, mut client: WriterServiceClient<Channel>, events: &[Event]) -> Answers {
         let requests: Vec<_> = (0..)
             .zip(events.chunks(STREAMED))
-            .map(|(sequence, events)| StoreStreamRequest { sequence, events: payloads(events) })
+            .map(|(sequence, events)| StoreStreamRequest {
+                sequence,
+                events: payloads(events),
+                parcels: Vec::new(),
+            })
             .collect();
         let mut answers = match client.store_stream(self.request(stream::iter(requests))).await {
             Ok(answers) => answers.into_inner(),
@@ -141,7 +145,7 @@ pub(crate) fn payloads(events: &[Event]) -> Vec<EventPayload> {
     let payload = |event: &Event| event_payload::Payload::Json(event.json().into_bytes().into());
     events
         .iter()
-        .map(|event| EventPayload { payload: Some(payload(event)), event_id: String::new() })
+        .map(|event| EventPayload { payload: Some(payload(event)), ..EventPayload::default() })
         .collect()
 }
 

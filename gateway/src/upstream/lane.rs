@@ -1,0 +1,240 @@
+//! Taking events to a writer. A lane is one long-lived stream: what many requests bring is collected in few messages, and
+//! each answer finds its way back by a number.
+//!
+//! Nothing waits for company. What has come while the lane was busy goes in one message; on an idle machine that is one
+//! request's events, and on a busy one those of many.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use mesher_common::status;
+use mesher_proto::mesher::writer::v1::{
+    Durability, Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse,
+    writer_service_client::WriterServiceClient,
+};
+use prost::Message as _;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming, transport::Channel};
+
+use super::failure::Failure;
+
+/// How many lanes there are to a writer: one is as fast as one of its processors.
+const LANES: usize = 2;
+/// The most parcels that wait for a lane; more are refused.
+const QUEUE: usize = 1024;
+/// The most parcels that are sent and not answered; more wait.
+const MAX_UNANSWERED: usize = 2048;
+/// The most parcels in a message.
+const MAX_PARCELS: usize = 500;
+/// A message that has so many bytes takes no more.
+const FULL: usize = 256 << 10;
+/// The largest answer: that to a message with a thousand errors, and far more.
+const MAX_ANSWER: usize = 16 << 20;
+/// How long what is in hand is waited for when a lane closes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The ways to one writer.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    queues: Vec<mpsc::Sender<Waiting>>,
+    next: AtomicUsize,
+}
+
+/// The answer to a parcel, and what is promised for what was accepted of it.
+pub(crate) type Answer = (ParcelResult, Durability);
+
+/// A parcel that waits, and who waits for its answer.
+#[derive(Debug)]
+struct Waiting {
+    parcel: Parcel,
+    answer: oneshot::Sender<Result<Answer, Status>>,
+}
+
+/// The task of one lane.
+pub(super) struct Lane {
+    channel: Channel,
+    queue: mpsc::Receiver<Waiting>,
+}
+
+impl Lanes {
+    /// The lanes to the writer of `channel`, each of which is to be run as a task.
+    pub(super) fn new(channel: &Channel) -> (Self, Vec<Lane>) {
+        let lane = || {
+            let (queue, waiting) = mpsc::channel(QUEUE);
+            (queue, Lane { channel: channel.clone(), queue: waiting })
+        };
+        let (queues, lanes) = std::iter::repeat_with(lane).take(LANES).unzip();
+        (Self { queues, next: AtomicUsize::new(0) }, lanes)
+    }
+
+    /// Has a parcel stored by `service`. Its number is chosen here.
+    pub(crate) async fn store(&self, service: &str, parcel: Parcel) -> Result<Answer, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let mut waiting = Waiting { parcel, answer };
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        for at in 0..self.queues.len() {
+            let queue = &self.queues[turn.wrapping_add(at) % self.queues.len()];
+            waiting = match queue.try_send(waiting) {
+                Ok(()) => {
+                    return match answered.await {
+                        Ok(answer) => answer.map_err(Failure::from),
+                        Err(_) => Err(Failure::lost(service)),
+                    };
+                }
+                Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => back,
+            };
+        }
+        if self.queues.iter().all(mpsc::Sender::is_closed) {
+            return Err(Failure::lost(service));
+        }
+        Err(status::shed("the gateway has too many events that wait for the writer: try again").into())
+    }
+}
+
+impl Lane {
+    /// Runs until `close` is cancelled, and what is in hand then is answered.
+    pub(super) async fn run(mut self, close: CancellationToken) {
+        loop {
+            let first = tokio::select! {
+                first = self.queue.recv() => first,
+                () = close.cancelled() => return,
+            };
+            let Some(first) = first else { return };
+            self.stream(first, &close).await;
+        }
+    }
+
+    /// Opens the stream for a parcel, and uses it until it ends. What is not answered then was lost, and is so told by the
+    /// end of its channel, or by what the writer said.
+    async fn stream(&mut self, first: Waiting, close: &CancellationToken) {
+        let (messages, sent) = mpsc::channel(1);
+        let mut client = WriterServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER);
+        let mut stream = Stream {
+            messages: Some(messages),
+            batch: Batch::default(),
+            unanswered: HashMap::new(),
+            number: 0,
+        };
+        stream.add(first);
+        let ended = match client.store_stream(ReceiverStream::new(sent)).await {
+            Ok(answers) => stream.run(answers.into_inner(), &mut self.queue, close).await,
+            Err(status) => Err(status),
+        };
+        stream.end(ended.err());
+    }
+}
+
+/// Parcels that go in one message.
+#[derive(Debug, Default)]
+struct Batch {
+    parcels: Vec<Parcel>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.parcels.len() >= MAX_PARCELS || self.bytes >= FULL
+    }
+
+    fn take(&mut self) -> StoreStreamRequest {
+        self.bytes = 0;
+        StoreStreamRequest { parcels: std::mem::take(&mut self.parcels), ..StoreStreamRequest::default() }
+    }
+}
+
+/// An open stream.
+struct Stream {
+    /// None when no more is sent.
+    messages: Option<mpsc::Sender<StoreStreamRequest>>,
+    batch: Batch,
+    unanswered: HashMap<u64, oneshot::Sender<Result<Answer, Status>>>,
+    number: u64,
+}
+
+impl Stream {
+    fn add(&mut self, waiting: Waiting) {
+        let Waiting { mut parcel, answer } = waiting;
+        // Nobody waits for it any more: the request was given up, and its sender told so.
+        if answer.is_closed() {
+            return;
+        }
+        self.number += 1;
+        parcel.sequence = self.number;
+        self.batch.bytes += parcel.encoded_len();
+        self.batch.parcels.push(parcel);
+        self.unanswered.insert(self.number, answer);
+    }
+
+    async fn run(
+        &mut self,
+        mut answers: Streaming<StoreStreamResponse>,
+        queue: &mut mpsc::Receiver<Waiting>,
+        close: &CancellationToken,
+    ) -> Result<(), Status> {
+        loop {
+            let room = !self.batch.is_full() && self.unanswered.len() < MAX_UNANSWERED;
+            let open = self.messages.clone();
+            let send = async {
+                match &open {
+                    Some(messages) => messages.reserve().await.ok(),
+                    None => None,
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = answers.message() => match answer? {
+                    Some(answer) => self.answer(answer),
+                    None => return Ok(()),
+                },
+                waiting = queue.recv(), if room && open.is_some() => match waiting {
+                    Some(waiting) => self.add(waiting),
+                    None => self.messages = None,
+                },
+                Some(place) = send, if !self.batch.parcels.is_empty() => place.send(self.batch.take()),
+                () = close.cancelled(), if open.is_some() => {
+                    queue.close();
+                    let rest = async {
+                        while let Some(waiting) = queue.recv().await {
+                            self.add(waiting);
+                        }
+                        if let Some(messages) = self.messages.take() && !self.batch.parcels.is_empty() {
+                            let _ = messages.send(self.batch.take()).await;
+                        }
+                        while !self.unanswered.is_empty() && let Some(answer) = answers.message().await? {
+                            self.answer(answer);
+                        }
+                        Ok(())
+                    };
+                    return timeout(CLOSE_TIMEOUT, rest).await.unwrap_or(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: StoreStreamResponse) {
+        let durability = answer.durability();
+        for result in answer.parcels {
+            if let Some(waiting) = self.unanswered.remove(&result.sequence) {
+                // Whoever waited may have gone away.
+                let _ = waiting.send(Ok((result, durability)));
+            }
+        }
+    }
+
+    /// Tells what is not answered why, as far as the writer said it.
+    fn end(self, status: Option<Status>) {
+        let Some(status) = status else { return };
+        tracing::debug!(%status, unanswered = self.unanswered.len(), "a stream to a writer ended");
+        for waiting in self.unanswered.into_values() {
+            let _ = waiting.send(Err(status.clone()));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `StoreStream`: requests with the stream's own key, answered one after the other, and parcels of many keys, answered as
+//! they are done.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::{FutureExt as _, Stream, stream};
+use mesher_common::{
+    access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
+    rpc::CALL_TIMEOUT,
+    status, telemetry,
+};
+use mesher_proto::mesher::writer::v1::{Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse};
+use tokio::{task::JoinSet, time::timeout};
+use tonic::{
+    Status, Streaming,
+    metadata::{Ascii, MetadataMap, MetadataValue},
+};
+use tracing::{Instrument as _, Span};
+
+use crate::service::{Service, rpc_status};
+
+/// The most parcels in hand of one stream; it is not read on while there are so many.
+const MAX_PARCELS: usize = 1000;
+
+/// One stream.
+pub(crate) struct Streamed {
+    service: Service,
+    /// What the stream came with.
+    metadata: MetadataMap,
+    requests: Option<Streaming<StoreStreamRequest>>,
+    parcels: JoinSet<ParcelResult>,
+    /// What the stream ends with when the parcels in hand are answered.
+    end: Option<Status>,
+}
+
+/// A bug.
+#[derive(Debug, thiserror::Error)]
+#[error("what stores a parcel panicked")]
+struct Panicked;
+
+impl Streamed {
+    /// The stream of `requests`, which came with `metadata`.
+    pub(crate) fn new(
+        service: Service,
+        metadata: MetadataMap,
+        requests: Streaming<StoreStreamRequest>,
+    ) -> Self {
+        Self { service, metadata, requests: Some(requests), parcels: JoinSet::new(), end: None }
+    }
+
+    /// The answers. An error ends them, and so does the shutdown, between two requests; the parcels in hand are answered
+    /// before.
+    pub(crate) fn answers(self) -> impl Stream<Item = Result<StoreStreamResponse, Status>> + Send {
+        stream::unfold(self, |mut this| async move { this.next().await.map(|answer| (answer, this)) })
+    }
+
+    async fn next(&mut self) -> Option<Result<StoreStreamResponse, Status>> {
+        loop {
+            let (open, room) = (self.requests.is_some(), self.parcels.len() < MAX_PARCELS);
+            let Self { service, requests, parcels, .. } = &mut *self;
+            let reading = async {
+                match requests {
+                    Some(requests) => requests.message().await,
+                    None => Ok(None),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = service.shutdown.cancelled(), if open => self.end_with(Some(status::shutting_down())),
+                Some(done) = parcels.join_next() => return Some(self.answered(done)),
+                request = reading, if open && room => match request {
+                    Ok(Some(request)) if request.parcels.is_empty() => match self.store(request).await {
+                        Ok(answer) => return Some(Ok(answer)),
+                        Err(status) => self.end_with(Some(status)),
+                    },
+                    Ok(Some(request)) => self.take(request),
+                    Ok(None) => self.end_with(None),
+                    Err(status) => self.end_with(Some(status::typed(status))),
+                },
+                else => return self.end.take().map(Err),
+            }
+        }
+    }
+
+    fn end_with(&mut self, status: Option<Status>) {
+        self.requests = None;
+        self.end = status;
+    }
+
+    /// Answers a request that is for the stream's own key. The key is looked at each time: it may be revoked meanwhile.
+    async fn store(&self, request: StoreStreamRequest) -> Result<StoreStreamResponse, Status> {
+        let sender = self.service.access.api_key::<StoreStreamRequest>(&self.metadata).await?;
+        let results = self.service.store_all(&sender, &request.events).await?;
+        Ok(StoreStreamResponse {
+            sequence: request.sequence,
+            results,
+            durability: self.service.durability.into(),
+            parcels: Vec::new(),
+        })
+    }
+
+    /// Has parcels stored, each in a task of its own: none waits for another.
+    fn take(&mut self, request: StoreStreamRequest) {
+        for parcel in request.parcels {
+            let service = self.service.clone();
+            let span = span(&parcel);
+            self.parcels.spawn(async move { done(&service, parcel).await }.instrument(span));
+        }
+    }
+
+    /// The answer to a parcel that is done, and to all that are done besides.
+    fn answered(
+        &mut self,
+        done: Result<ParcelResult, tokio::task::JoinError>,
+    ) -> Result<StoreStreamResponse, Status> {
+        let mut parcels = Vec::new();
+        let mut next = Some(done);
+        while let Some(done) = next {
+            // A panic is caught in the task, and nobody aborts it.
+            parcels.push(done.map_err(|error| status::internal(&error))?);
+            next = self.parcels.try_join_next();
+        }
+        let durability = self.service.durability.into();
+        Ok(StoreStreamResponse { sequence: 0, results: Vec::new(), durability, parcels })
+    }
+}
+
+/// What becomes of a parcel.
+async fn done(service: &Service, parcel: Parcel) -> ParcelResult {
+    let sequence = parcel.sequence;
+    let stored = AssertUnwindSafe(timeout(CALL_TIMEOUT, stored(service, parcel))).catch_unwind().await;
+    let stored = match stored {
+        Ok(Ok(stored)) => stored,
+        Ok(Err(_)) => Err(status::deadline_exceeded(CALL_TIMEOUT)),
+        Err(_) => Err(status::internal(&Panicked)),
+    };
+    match stored {
+        Ok(result) => ParcelResult { sequence, ..result },
+        Err(error) => ParcelResult { sequence, error: Some(rpc_status(&error)), ..ParcelResult::default() },
+    }
+}
+
+async fn stored(service: &Service, parcel: Parcel) -> Result<ParcelResult, Status> {
+    let sender = service.access.api_key::<StoreStreamRequest>(&credentials(&parcel)).await?;
+    let results = service.store_all(&sender, &parcel.events).await?;
+    Ok(ParcelResult { results, project_id: sender.project_id.to_string(), ..ParcelResult::default() })
+}
+
+/// What a parcel says of its sender, as a call of its own would say it.
+fn credentials(parcel: &Parcel) -> MetadataMap {
+    let mut metadata = MetadataMap::with_capacity(2);
+    for (name, text) in [(API_KEY_HEADER, &parcel.api_key), (PROJECT_NUMBER_HEADER, &parcel.project_number)] {
+        if !text.is_empty() {
+            // No key, and no number, has characters that metadata cannot hold.
+            let value = MetadataValue::<Ascii>::try_from(text.as_str());
+            metadata.insert(name, value.unwrap_or_else(|_| MetadataValue::from_static("?")));
+        }
+    }
+    metadata
+}
+
+fn span(parcel: &Parcel) -> Span {
+    let span = tracing::info_span!(
+        "parcel",
+        otel.name = "mesher.writer.v1.WriterService/StoreStream",
+        otel.kind = "server",
+        request_id = parcel.request_id,
+    );
+    if let Ok(trace) = parcel.trace_parent.parse() {
+        let mut metadata = MetadataMap::with_capacity(1);
+        metadata.insert("traceparent", trace);
+        telemetry::continue_trace(&span, &metadata.into_headers());
+    }
+    span
+}

@@ -1,0 +1,105 @@
+//! Parcels: the events of many callers on one stream, each with a key of its own.
+
+use std::collections::BTreeMap;
+
+use mesher_proto::mesher::writer::v1::{
+    Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse, store_result::Outcome,
+};
+use mesher_suite::{Key, Suite, reason};
+use tonic::{Code, Request, Status, Streaming};
+
+use crate::support::{flush, payload, stats};
+
+fn parcel(sequence: u64, key: &Key, texts: &[&str]) -> Parcel {
+    let events = texts.iter().map(|text| payload(text)).collect();
+    Parcel { sequence, api_key: key.secret.clone(), events, ..Parcel::default() }
+}
+
+fn request(parcels: Vec<Parcel>) -> StoreStreamRequest {
+    StoreStreamRequest { parcels, ..StoreStreamRequest::default() }
+}
+
+/// A stream without a key of its own.
+async fn stream(suite: &Suite, requests: Vec<StoreStreamRequest>) -> Streaming<StoreStreamResponse> {
+    suite.writer().store_stream(Request::new(tokio_stream::iter(requests))).await.unwrap().into_inner()
+}
+
+/// The answers to all parcels of a stream that ends well, by their numbers.
+async fn answers(mut stream: Streaming<StoreStreamResponse>) -> BTreeMap<u64, ParcelResult> {
+    let mut answers = BTreeMap::new();
+    while let Some(answer) = stream.message().await.unwrap() {
+        for parcel in answer.parcels {
+            assert!(answers.insert(parcel.sequence, parcel).is_none(), "each is answered once");
+        }
+    }
+    answers
+}
+
+fn refusal(result: &ParcelResult) -> (Code, String) {
+    let error = result.error.clone().unwrap();
+    assert!(result.results.is_empty() && result.project_id.is_empty(), "{result:?}");
+    let details = prost::Message::encode_to_vec(&error).into();
+    let status = Status::with_details(Code::from_i32(error.code), error.message, details);
+    (status.code(), reason(&status))
+}
+
+#[tokio::test]
+async fn each_parcel_is_stored_for_its_own_key_or_refused_by_itself() {
+    let suite = Suite::start().await;
+    let (shop, bank) = (suite.key().await, suite.key().await);
+    let garbage = Parcel { sequence: 4, api_key: "garbage\n".to_owned(), ..Parcel::default() };
+    let elsewhere =
+        Parcel { project_number: "999999".to_owned(), ..parcel(5, &shop, &[r#"{"message":"m"}"#]) };
+    let many = Parcel { events: vec![payload("{}"); 1001], ..parcel(7, &shop, &[]) };
+    let requests = vec![
+        request(vec![
+            parcel(1, &shop, &[r#"{"message":"a"}"#, "5"]),
+            parcel(2, &bank, &[r#"{"message":"b"}"#]),
+        ]),
+        request(vec![parcel(3, &bank, &[]), garbage, elsewhere, Parcel { sequence: 6, ..Parcel::default() }]),
+        request(vec![many, parcel(8, &shop, &[r#"{"message":"c"}"#])]),
+    ];
+    let answers = answers(stream(&suite, requests).await).await;
+    assert_eq!(answers.keys().copied().collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+    let accepted = |sequence: u64| -> Vec<bool> {
+        assert_eq!(answers[&sequence].error, None);
+        let outcome = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::EventId(_)));
+        answers[&sequence].results.iter().map(|result| outcome(&result.outcome)).collect()
+    };
+    assert_eq!(
+        [accepted(1), accepted(2), accepted(3), accepted(8)],
+        [vec![true, false], vec![true], vec![], vec![true]]
+    );
+    for (sequence, key) in [(1, &shop), (2, &bank), (3, &bank), (8, &shop)] {
+        assert_eq!(answers[&sequence].project_id, key.project.id);
+    }
+    for (sequence, expected) in [(4, "API_KEY_INVALID"), (5, "API_KEY_INVALID"), (6, "CREDENTIALS_MISSING")] {
+        assert_eq!(refusal(&answers[&sequence]), (Code::Unauthenticated, expected.to_owned()));
+    }
+    assert_eq!(refusal(&answers[&7]), (Code::InvalidArgument, "INVALID_FIELD".to_owned()));
+    assert_eq!([flush(&suite, &shop.project).await, flush(&suite, &bank.project).await], [2, 1]);
+    assert_eq!(stats(&suite, &shop.project).await.refused_count, 1);
+}
+
+#[tokio::test]
+async fn what_is_sent_again_by_its_fallback_id_is_one_event() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let mut again = parcel(1, &key, &[r#"{"message":"a"}"#]);
+    again.events[0].fallback_event_id = "0123456789abcdef0123456789abcdef".to_owned();
+    for _ in 0..2 {
+        let answers = answers(stream(&suite, vec![request(vec![again.clone()])]).await).await;
+        let outcome = answers[&1].results[0].outcome.clone();
+        assert_eq!(outcome, Some(Outcome::EventId(again.events[0].fallback_event_id.clone())));
+    }
+    assert_eq!(flush(&suite, &key.project).await, 1);
+}
+
+#[tokio::test]
+async fn without_parcels_a_stream_needs_a_key() {
+    let suite = Suite::start().await;
+    let events = vec![payload(r#"{"message":"a"}"#)];
+    let request = StoreStreamRequest { events, ..StoreStreamRequest::default() };
+    let error = stream(&suite, vec![request]).await.message().await.unwrap_err();
+    assert_eq!(reason(&error), "CREDENTIALS_MISSING");
+}

@@ -39,8 +39,17 @@ pub async fn connect(args: &DatabaseArgs, role: &str) -> anyhow::Result<PgPool> 
     let pool = PgPoolOptions::new()
         .max_connections(args.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| Box::pin(commit_durably(connection)))
         .connect_lazy_with(options);
     Ok(pool)
+}
+
+/// Has a commit mean that it is on disk, also where the server's default is to answer before that: the writer removes from
+/// its log what is committed.
+async fn commit_durably(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let set = "SELECT set_config('synchronous_commit', 'on', false)
+               WHERE current_setting('synchronous_commit') = 'off'";
+    sqlx::query(set).execute(connection).await.map(drop)
 }
 
 /// The same connection, but with the rights of `role`: of a login that may switch to it, or of the role's own.

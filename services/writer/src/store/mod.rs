@@ -9,6 +9,10 @@ mod retention;
 use std::{
     collections::{HashMap, HashSet},
     num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -28,6 +32,10 @@ use crate::{
 /// stored one of the ids, a partition went.
 const RESTARTS: usize = 4;
 
+/// For how many batches after one with an event that was in the table already all ids are looked up first: after a crash
+/// what the log holds is stored again from the beginning of a segment, and a COPY that fails for one row is for nothing.
+const WARY: usize = 32;
+
 /// How long a try may take: longer than PostgreSQL lets a statement run.
 const TRY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -41,12 +49,14 @@ const CHECK_VIOLATION: &str = "23514";
 pub struct Store {
     pool: PgPool,
     partitions: Partitions,
+    /// For how many batches more all ids are looked up.
+    wary: Arc<AtomicUsize>,
 }
 
 impl Store {
     /// The store in the database of `pool`.
     pub fn new(pool: PgPool) -> Self {
-        Self { partitions: Partitions::new(pool.clone()), pool }
+        Self { partitions: Partitions::new(pool.clone()), pool, wary: Arc::default() }
     }
 
     /// What is deleted for its age, when events are kept for so many days.
@@ -134,7 +144,8 @@ impl Store {
 impl Sink for Store {
     async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
         let mut gone = HashSet::new();
-        let mut suspects = Suspects::OnOtherDays;
+        let is_wary = self.wary.try_update(Relaxed, Relaxed, |batches| batches.checked_sub(1)).is_ok();
+        let mut suspects = if is_wary { Suspects::All } else { Suspects::OnOtherDays };
         let mut last = None;
         for _ in 0..RESTARTS {
             let days = batch.iter().map(|event| event.received_at.date_naive());
@@ -148,7 +159,10 @@ impl Sink for Store {
                 (_, Some("issues_project_id_fkey" | "events_issue_fkey")) => {
                     gone = self.deleted_projects(batch).await.map_err(SinkError::Unavailable)?;
                 }
-                (UNIQUE_VIOLATION, _) => suspects = Suspects::All,
+                (UNIQUE_VIOLATION, _) => {
+                    suspects = Suspects::All;
+                    self.wary.store(WARY, Relaxed);
+                }
                 (CHECK_VIOLATION, None) => self.partitions.forget(),
                 _ => return Err(sink_error(error, sqlstate)),
             }

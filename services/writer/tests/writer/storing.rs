@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use mesher_common::{clock::Clock, id::ProjectId};
+use mesher_common::{clock::Clock, config::DatabaseArgs, db, id::ProjectId};
 use mesher_proto::mesher::writer::v1::{
     DropReason, Durability, EventPayload, StoreBatchRequest, StoreRequest, StoreStreamRequest, store_request,
     store_result,
 };
 use mesher_suite::{Suite, error_info, reason, violated_field, with_key};
-use mesher_testing::eventually;
+use mesher_testing::{TestDatabase, eventually};
 use mesher_writer::{
     admission::{Sent, admit},
     engine::sink::{Outcome, Sink as _},
     store::Store,
 };
+use sqlx::PgPool;
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 
@@ -46,6 +47,21 @@ async fn what_is_sent_is_buffered_flushed_and_read_back() {
     assert_eq!((found[1].event_id.as_str(), found[1].tags["a"].as_str()), (answer.event_id.as_str(), "1"));
     let stats = stats(&suite, &key.project).await;
     assert_eq!((stats.accepted_count, stats.stored_count, stats.buffered_count), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn a_commit_is_on_disk_whatever_the_servers_default_is() {
+    let database = TestDatabase::new().await;
+    let args = DatabaseArgs {
+        database_url: database.url().parse().unwrap(),
+        database_connections: 1,
+        database_wait: PATIENCE,
+    };
+    let pool = db::connect(&args, mesher_writer::DATABASE_ROLE).await.unwrap();
+    let setting = async |pool: &PgPool| -> String {
+        sqlx::query_scalar("SHOW synchronous_commit").fetch_one(pool).await.unwrap()
+    };
+    assert_eq!((setting(database.pool()).await.as_str(), setting(&pool).await.as_str()), ("off", "on"));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! All routes, and the one that a request is for.
 //!
 //! Routes are found segment by segment: where a literal and a variable both match, the literal is tried first, and
-//! a verb before a last segment that holds a colon. Two rules that match the same paths with the same HTTP method
+//! a verb, with whatever method, before a last segment that holds a colon. Two rules that match the same paths with the same HTTP method
 //! are an error at the start.
 
 use std::collections::{BTreeSet, HashMap};
@@ -105,8 +105,11 @@ impl Routes {
             if let Some(route) = search.below(&self.root, 0).and_then(|index| self.routes.get(index)) {
                 return Lookup::Found(route, segments);
             }
+            if !allowed.is_empty() {
+                return Lookup::OtherMethods(allowed);
+            }
         }
-        if allowed.is_empty() { Lookup::Nothing } else { Lookup::OtherMethods(allowed) }
+        Lookup::Nothing
     }
 }
 

@@ -152,13 +152,13 @@ async fn templates_match_segments_verbs_and_the_rest() {
         ("GET /v1/%66iles/a%20b%2bc+d", "a b+c+d"),
         ("GET /v1/files/%E4%B8%96", "世"),
         ("GET /v1/files/current%2F..", "current/.."),
-        // A verb is what is behind the last colon, if there is such a verb.
+        // A verb is what is behind the last colon, if there is such a verb; with whatever method.
         ("GET /v1/files/a:seal", "a"),
         ("GET /v1/files/a:b:seal", "a:b"),
         ("GET /v1/files/a:b", "a:b"),
         ("GET /v1/files/a:", "a:"),
         ("GET /v1/files/:seal", ":seal"),
-        ("PUT /v1/files/a:seal", "a:seal"),
+        ("PUT /v1/files/a%3Aseal", "a:seal"),
         ("POST /v1/files:batch", ""),
         ("POST /v1/files", ""),
         // Several segments keep the reserved characters encoded.

@@ -77,7 +77,14 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<(Logins, Option<Hand
 
 /// Gives every service's role a new password.
 async fn make_logins(server: &Postgres) -> anyhow::Result<Logins> {
-    let mut connection = server.connect_options().connect().await?;
+    // The passwords stand in the statements: neither side is to log those, whatever becomes of them.
+    let options = server.connect_options().disable_statement_logging();
+    let silent = [
+        ("log_statement", "none"),
+        ("log_min_error_statement", "panic"),
+        ("log_min_duration_statement", "-1"),
+    ];
+    let mut connection = options.options(silent).connect().await?;
     let mut urls = BTreeMap::new();
     for role in ROLES {
         let password = Zeroizing::new(hex::encode(rand::random::<[u8; 24]>()));

@@ -4,7 +4,7 @@ ALTER TABLE sessions
     ADD COLUMN last_used_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN idle_timeout interval NOT NULL DEFAULT '7 days'
         CONSTRAINT sessions_idle_timeout_check CHECK (idle_timeout > interval '0'),
-    ADD COLUMN idle_expires_at timestamptz NOT NULL DEFAULT 'infinity',
+    ADD COLUMN idle_expires_at timestamptz NOT NULL DEFAULT now() + interval '7 days',
     ADD COLUMN client_address text,
     ADD COLUMN client_network text,
     ADD COLUMN user_agent text NOT NULL DEFAULT '';

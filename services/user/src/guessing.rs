@@ -5,8 +5,8 @@
 //! - An attempt is charged as a failure before its password is looked at, and forgiven when it succeeds: a thousand
 //!   attempts at once are a thousand failures.
 //! - What is refused for coming too early is not charged. Nobody can make a wait longer by not heeding it.
-//! - An account's failures from an address that it is signed in from are counted apart: strangers who guess cannot keep
-//!   its owner out there. Everywhere else they can keep the owner waiting, at the most for the bound after each guess.
+//! - An account's failures from an address that it is signed in from are counted apart, and not for the address: strangers
+//!   who guess, there or elsewhere, cannot keep its owner out there. Everywhere else they can keep the owner waiting, at the most for the bound after each guess.
 //! - A success takes the account's failures off those of the address, and no others: whoever has an account of their own
 //!   cannot wipe an address clean with it.
 
@@ -18,8 +18,11 @@ use tracing::instrument;
 
 use crate::{config::GuessingArgs, email::Email, error::UserError, store::Store};
 
-/// After how long failures are forgotten; longer than any wait.
+/// After how long without an attempt the last failures are forgotten; longer than any wait.
 pub const FORGET: Duration = Duration::from_hours(24);
+
+/// After how long without an attempt half of the failures are forgotten: an address that many share gathers some every day.
+const HALF_LIFE: Duration = Duration::from_hours(1);
 
 /// How long the first wait is.
 const BASE: Duration = Duration::from_secs(1);
@@ -63,16 +66,18 @@ impl Store {
     ) -> Result<Attempt, UserError> {
         let mut transaction = self.pool().begin().await.map_err(DatabaseError::from)?;
         let free = i32::from(args.login_failures);
-        let address = client.map(|client| format!("address {client}"));
+        let home = match client {
+            Some(client) if is_at_home(&mut transaction, email, client).await? => Some(client),
+            _ => None,
+        };
+        let address = client.filter(|_| home.is_none()).map(|client| format!("address {client}"));
         if let Some(address) = &address {
             let free = free * i32::try_from(ADDRESS_FACTOR).unwrap_or(1);
             charge(&mut transaction, address, free, args.login_max_delay).await?;
         }
-        let account = match client {
-            Some(client) if is_at_home(&mut transaction, email, client).await? => {
-                format!("account {} at {client}", email.as_str())
-            }
-            _ => format!("account {}", email.as_str()),
+        let account = match home {
+            Some(client) => format!("account {} at {client}", email.as_str()),
+            None => format!("account {}", email.as_str()),
         };
         charge(&mut transaction, &account, free, args.login_max_delay).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
@@ -143,7 +148,9 @@ async fn charge(
         subject!(),
         ", 1, now())
          ON CONFLICT (subject) DO UPDATE SET
-             failures = CASE WHEN f.last_failed_at < now() - make_interval(secs => $6) THEN 1 ELSE f.failures + 1 END,
+             failures = 1 + round(
+                 f.failures * power(0.5::float8, least(extract(epoch FROM now() - f.last_failed_at)::float8 / $6, 100))
+             )::integer,
              last_failed_at = now()
          WHERE f.failures < $2 OR f.last_failed_at + ",
         wait!(),
@@ -154,7 +161,7 @@ async fn charge(
     .bind(BASE.as_secs_f64())
     .bind(longest.as_secs_f64())
     .bind(MAX_DOUBLINGS)
-    .bind(FORGET.as_secs_f64())
+    .bind(HALF_LIFE.as_secs_f64())
     .execute(&mut *connection)
     .await
     .map_err(DatabaseError::from)?;

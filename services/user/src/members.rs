@@ -151,6 +151,12 @@ impl Owners {
         by: &access::Member,
         least: Role,
     ) -> Result<Self, UserError> {
+        // By itself, and before the owners are read: a statement that waited would not see who became one meanwhile.
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('mesher.members.' || $1::text, 0))")
+            .bind(by.org_id)
+            .execute(&mut **transaction)
+            .await
+            .map_err(DatabaseError::from)?;
         let owners: Vec<UserId> = sqlx::query_scalar(
             "SELECT user_id FROM org_members WHERE org_id = $1 AND role = 'owner' ORDER BY user_id FOR UPDATE",
         )
@@ -186,7 +192,7 @@ impl Owners {
 
     /// The last owner stays.
     fn spare(&self, user: UserId) -> Result<(), UserError> {
-        if self.owners == [user] { Err(UserError::LastOwner) } else { Ok(()) }
+        if self.owners.iter().any(|owner| *owner != user) { Ok(()) } else { Err(UserError::LastOwner) }
     }
 }
 

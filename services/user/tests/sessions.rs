@@ -123,6 +123,18 @@ async fn a_session_ends_when_it_is_not_used_and_use_is_noted_now_and_then() {
 }
 
 #[tokio::test]
+async fn a_session_of_a_version_that_knew_no_idle_end_is_one_like_others() {
+    let suite = Suite::start().await;
+    let user = suite.user().await;
+    let older = "INSERT INTO sessions (token_sha256, user_id, created_at, expires_at)
+                 SELECT sha256('older'), user_id, now(), now() + interval '7 days' FROM sessions LIMIT 1";
+    sqlx::query(older).execute(suite.database.pool()).await.unwrap();
+    let sessions = list(&suite, &user).await;
+    assert_eq!(sessions.len(), 2);
+    assert!(sessions.iter().all(|session| session.idle_expire_time.is_some()));
+}
+
+#[tokio::test]
 async fn a_new_password_ends_all_other_sessions() {
     let suite = Suite::start().await;
     let first = suite.user().await;

@@ -144,7 +144,7 @@ impl Store {
 impl Sink for Store {
     async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
         let mut gone = HashSet::new();
-        let is_wary = self.wary.try_update(Relaxed, Relaxed, |batches| batches.checked_sub(1)).is_ok();
+        let is_wary = self.wary.fetch_update(Relaxed, Relaxed, |batches| batches.checked_sub(1)).is_ok();
         let mut suspects = if is_wary { Suspects::All } else { Suspects::OnOtherDays };
         let mut last = None;
         for _ in 0..RESTARTS {

@@ -85,7 +85,7 @@ impl Lanes {
             waiting = match queue.try_send(waiting) {
                 Ok(()) => {
                     return match answered.await {
-                        Ok(answer) => answer.map_err(Failure::from),
+                        Ok(answer) => answer.map_err(|status| Failure::of_stream(service, status)),
                         Err(_) => Err(Failure::lost(service)),
                     };
                 }
@@ -232,7 +232,7 @@ impl Stream {
     /// Tells what is not answered why, as far as the writer said it.
     fn end(self, status: Option<Status>) {
         let Some(status) = status else { return };
-        tracing::debug!(%status, unanswered = self.unanswered.len(), "a stream to a writer ended");
+        tracing::warn!(%status, unanswered = self.unanswered.len(), "a stream to a writer ended");
         for waiting in self.unanswered.into_values() {
             let _ = waiting.send(Err(status.clone()));
         }

@@ -10,6 +10,7 @@ use mesher_common::{
     status, telemetry,
 };
 use mesher_proto::mesher::writer::v1::{Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse};
+use prost::Message as _;
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{
     Status, Streaming,
@@ -21,6 +22,9 @@ use crate::service::{Service, rpc_status};
 
 /// The most parcels in hand of one stream; it is not read on while there are so many.
 const MAX_PARCELS: usize = 1000;
+/// An answer that has so many bytes takes no more results. One parcel's errors can be hundreds of kilobytes, and whoever reads
+/// the answer takes only so much: what all parcels in hand come to could be more.
+const FULL: usize = 256 << 10;
 
 /// One stream.
 pub(crate) struct Streamed {
@@ -108,17 +112,19 @@ impl Streamed {
         }
     }
 
-    /// The answer to a parcel that is done, and to all that are done besides.
+    /// The answer to a parcel that is done, and to others that are done besides, until it is full.
     fn answered(
         &mut self,
         done: Result<ParcelResult, tokio::task::JoinError>,
     ) -> Result<StoreStreamResponse, Status> {
-        let mut parcels = Vec::new();
+        let (mut parcels, mut bytes) = (Vec::new(), 0);
         let mut next = Some(done);
         while let Some(done) = next {
             // A panic is caught in the task, and nobody aborts it.
-            parcels.push(done.map_err(|error| status::internal(&error))?);
-            next = self.parcels.try_join_next();
+            let result = done.map_err(|error| status::internal(&error))?;
+            bytes += result.encoded_len();
+            parcels.push(result);
+            next = if bytes < FULL { self.parcels.try_join_next() } else { None };
         }
         let durability = self.service.durability.into();
         Ok(StoreStreamResponse { sequence: 0, results: Vec::new(), durability, parcels })

@@ -82,6 +82,25 @@ async fn each_parcel_is_stored_for_its_own_key_or_refused_by_itself() {
 }
 
 #[tokio::test]
+async fn many_errors_are_told_in_several_answers() {
+    const PARCELS: u64 = 60;
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let bad = Parcel { events: vec![payload("5"); 1000], ..parcel(0, &key, &[]) };
+    let parcels = (1..=PARCELS).map(|sequence| Parcel { sequence, ..bad.clone() }).collect();
+    let mut stream = stream(&suite, vec![request(parcels)]).await;
+    let (mut answered, mut total) = (BTreeMap::new(), 0);
+    while let Some(answer) = stream.message().await.unwrap() {
+        let bytes = prost::Message::encoded_len(&answer);
+        assert!(bytes < 2 << 20, "{} parcels in {bytes} bytes", answer.parcels.len());
+        total += bytes;
+        answered.extend(answer.parcels.into_iter().map(|parcel| (parcel.sequence, parcel.results.len())));
+    }
+    assert_eq!(answered, (1..=PARCELS).map(|sequence| (sequence, 1000)).collect());
+    assert!(total > 4 << 20, "{total} bytes in one answer would be refused");
+}
+
+#[tokio::test]
 async fn what_is_sent_again_by_its_fallback_id_is_one_event() {
     let suite = Suite::start().await;
     let key = suite.key().await;

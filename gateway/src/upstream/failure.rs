@@ -37,6 +37,11 @@ impl Failure {
         Self { status: status::service_unavailable(service), again: Again::IfIdempotent, away: true }
     }
 
+    /// It is known that the call was never sent.
+    pub(super) fn never_sent(self) -> Self {
+        Self { again: Again::Always, ..self }
+    }
+
     /// A stream ended with `status` while a parcel was in hand on it.
     ///
     /// What a status says of the parcel, if it is not of the stream, it says with a reason. Without one, as when an answer is

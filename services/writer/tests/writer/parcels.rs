@@ -1,11 +1,12 @@
 //! Parcels: the events of many callers on one stream, each with a key of its own.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use mesher_proto::mesher::writer::v1::{
     Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse, store_result::Outcome,
 };
 use mesher_suite::{Key, Suite, reason};
+use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status, Streaming};
 
 use crate::support::{flush, payload, stats};
@@ -121,4 +122,30 @@ async fn without_parcels_a_stream_needs_a_key() {
     let request = StoreStreamRequest { events, ..StoreStreamRequest::default() };
     let error = stream(&suite, vec![request]).await.message().await.unwrap_err();
     assert_eq!(reason(&error), "CREDENTIALS_MISSING");
+}
+
+#[tokio::test]
+async fn a_stream_on_which_no_valid_key_comes_is_closed() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let wrong = Parcel { sequence: 1, api_key: "garbage".to_owned(), ..Parcel::default() };
+    let open = async |first: Option<Parcel>| {
+        let first = first.map(|parcel| request(vec![parcel]));
+        let requests = tokio_stream::iter(first).chain(futures_util::stream::pending());
+        suite.writer().store_stream(Request::new(requests)).await.unwrap().into_inner()
+    };
+    let (mut silent, mut garbage) = (open(None).await, open(Some(wrong)).await);
+    let mut known = open(Some(parcel(1, &key, &[r#"{"message":"a"}"#]))).await;
+    let refused = garbage.message().await.unwrap().unwrap();
+    assert_eq!(refusal(&refused.parcels[0]).0, Code::Unauthenticated);
+    assert_eq!(known.message().await.unwrap().unwrap().parcels[0].error, None);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    for stream in [&mut silent, &mut garbage] {
+        let error = stream.message().await.unwrap_err();
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unauthenticated, "CREDENTIALS_MISSING"));
+    }
+    let more = tokio::time::timeout(Duration::from_millis(200), known.message()).await;
+    assert!(more.is_err(), "it stays open: {more:?}");
 }

@@ -28,6 +28,9 @@ use crate::{
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The largest frame of HTTP/2 that callers may send: batches of events come in fewer pieces.
 const MAX_FRAME: u32 = 64 * 1024;
+/// How much may be on its way to the server on one connection: several times what may be on one stream, which is 1 MiB, so that
+/// streams that are not read on for a while leave the others, and health checks, some of it.
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// The most calls at once on one connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -165,6 +168,7 @@ impl ServerBuilder {
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .max_concurrent_streams(MAX_STREAMS)
             .max_frame_size(Some(MAX_FRAME))
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .layer(layer)
             .add_routes(self.routes.routes())
             .serve_with_incoming_shutdown(TcpIncoming::from(self.listener).with_nodelay(Some(true)), stop);

@@ -66,8 +66,8 @@ impl From<Status> for Failure {
                 [ErrorReason::ShuttingDown, ErrorReason::DiskUnavailable].map(reason_name);
             match info.reason.as_str() {
                 reason if reason == stopping => (Again::IfIdempotent, true),
-                // Another replica has another disk.
-                reason if reason == no_disk => (Again::IfIdempotent, false),
+                // Another replica has another disk. This one says itself when it can be written again.
+                reason if reason == no_disk => (Again::IfIdempotent, true),
                 _ => (Again::Never, false),
             }
         } else if status.code() == Code::DeadlineExceeded || caused_by::<TimeoutExpired>(&status) {
@@ -102,7 +102,7 @@ mod tests {
         for (status, again, away) in [
             (Status::unavailable("no connection"), Again::IfIdempotent, true),
             (status::shutting_down(), Again::IfIdempotent, true),
-            (status::disk_unavailable("full"), Again::IfIdempotent, false),
+            (status::disk_unavailable("full"), Again::IfIdempotent, true),
             (status::database_unavailable(&std::fmt::Error), Again::Never, false),
             (status::overloaded("too much"), Again::Never, false),
             (status::not_found("project", "1"), Again::Never, false),

@@ -36,6 +36,25 @@ impl Failure {
     pub(crate) fn lost(service: &str) -> Self {
         Self { status: status::service_unavailable(service), again: Again::IfIdempotent, away: true }
     }
+
+    /// It is known that the call was never sent.
+    pub(super) fn never_sent(self) -> Self {
+        Self { again: Again::Always, ..self }
+    }
+
+    /// A stream ended with `status` while a parcel was in hand on it.
+    ///
+    /// What a status says of the parcel, if it is not of the stream, it says with a reason. Without one, as when an answer is
+    /// too large to be read, nothing is known of the parcel; nor if the stream has no leave to go on: each parcel has a key of
+    /// its own, and its sender is not to be told that it is wrong.
+    pub(super) fn of_stream(service: &str, status: Status) -> Self {
+        let says_why = status.get_details_error_info().is_some() && status.code() != Code::Unauthenticated;
+        let failure = Self::from(status);
+        if failure.again != Again::Never || says_why {
+            return failure;
+        }
+        Self { status: status::service_unavailable(service), again: Again::IfIdempotent, away: false }
+    }
 }
 
 impl From<Status> for Failure {
@@ -47,8 +66,8 @@ impl From<Status> for Failure {
                 [ErrorReason::ShuttingDown, ErrorReason::DiskUnavailable].map(reason_name);
             match info.reason.as_str() {
                 reason if reason == stopping => (Again::IfIdempotent, true),
-                // Another replica has another disk.
-                reason if reason == no_disk => (Again::IfIdempotent, false),
+                // Another replica has another disk. This one says itself when it can be written again.
+                reason if reason == no_disk => (Again::IfIdempotent, true),
                 _ => (Again::Never, false),
             }
         } else if status.code() == Code::DeadlineExceeded || caused_by::<TimeoutExpired>(&status) {
@@ -83,7 +102,7 @@ mod tests {
         for (status, again, away) in [
             (Status::unavailable("no connection"), Again::IfIdempotent, true),
             (status::shutting_down(), Again::IfIdempotent, true),
-            (status::disk_unavailable("full"), Again::IfIdempotent, false),
+            (status::disk_unavailable("full"), Again::IfIdempotent, true),
             (status::database_unavailable(&std::fmt::Error), Again::Never, false),
             (status::overloaded("too much"), Again::Never, false),
             (status::not_found("project", "1"), Again::Never, false),
@@ -93,6 +112,20 @@ mod tests {
         ] {
             let failure = Failure::from(status);
             assert_eq!((failure.again, failure.away), (again, away), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_no_answer_to_a_parcel_unless_it_says_why() {
+        for (status, again, code) in [
+            (Status::out_of_range("an answer of 17 MiB"), Again::IfIdempotent, Code::Unavailable),
+            (Status::internal("a reset"), Again::IfIdempotent, Code::Unavailable),
+            (status::credentials_missing("no parcel had a key"), Again::IfIdempotent, Code::Unavailable),
+            (status::shutting_down(), Again::IfIdempotent, Code::Unavailable),
+            (status::overloaded("too much"), Again::Never, Code::ResourceExhausted),
+        ] {
+            let failure = Failure::of_stream("writer", status);
+            assert_eq!((failure.again, failure.status.code()), (again, code), "{failure:?}");
         }
     }
 }

@@ -55,7 +55,34 @@ pub(crate) type Answer = (ParcelResult, Durability);
 #[derive(Debug)]
 struct Waiting {
     parcel: Parcel,
-    answer: oneshot::Sender<Result<Answer, Status>>,
+    answer: oneshot::Sender<Result<Answer, Unanswered>>,
+}
+
+/// Why a parcel was not answered.
+#[derive(Clone, Debug)]
+struct Unanswered {
+    /// What the stream ended with; none where the lane closed.
+    status: Option<Status>,
+    /// Whether the writer may have it.
+    was_sent: bool,
+}
+
+impl Unanswered {
+    fn failure(self, service: &str) -> Failure {
+        let failure = match self.status {
+            Some(status) => Failure::of_stream(service, status),
+            None => Failure::lost(service),
+        };
+        if self.was_sent { failure } else { failure.never_sent() }
+    }
+}
+
+impl Waiting {
+    /// Tells that it was not sent, and why, if the stream ended with something.
+    fn give_up(self, status: Option<&Status>) {
+        // Whoever waited may have gone away.
+        let _ = self.answer.send(Err(Unanswered { status: status.cloned(), was_sent: false }));
+    }
 }
 
 /// The task of one lane.
@@ -85,7 +112,7 @@ impl Lanes {
             waiting = match queue.try_send(waiting) {
                 Ok(()) => {
                     return match answered.await {
-                        Ok(answer) => answer.map_err(Failure::from),
+                        Ok(answer) => answer.map_err(|why| why.failure(service)),
                         Err(_) => Err(Failure::lost(service)),
                     };
                 }
@@ -93,7 +120,7 @@ impl Lanes {
             };
         }
         if self.queues.iter().all(mpsc::Sender::is_closed) {
-            return Err(Failure::lost(service));
+            return Err(Failure::lost(service).never_sent());
         }
         Err(status::shed("the gateway has too many events that wait for the writer: try again").into())
     }
@@ -105,11 +132,17 @@ impl Lane {
         loop {
             let first = tokio::select! {
                 first = self.queue.recv() => first,
-                () = close.cancelled() => return,
+                () = close.cancelled() => return self.give_up(None),
             };
             let Some(first) = first else { return };
             self.stream(first, &close).await;
         }
+    }
+
+    /// Takes no more, and tells what waits that it was not sent.
+    fn give_up(mut self, status: Option<&Status>) {
+        self.queue.close();
+        give_up(&mut self.queue, status);
     }
 
     /// Opens the stream for a parcel, and uses it until it ends. What is not answered then was lost, and is so told by the
@@ -128,7 +161,20 @@ impl Lane {
             Ok(answers) => stream.run(answers.into_inner(), &mut self.queue, close).await,
             Err(status) => Err(status),
         };
-        stream.end(ended.err());
+        let status = ended.err();
+        if status.is_some() {
+            // The next writer has them at once. Here they would each wait for a stream to be opened, one after the other, where
+            // that takes its time to fail.
+            give_up(&mut self.queue, status.as_ref());
+        }
+        stream.end(status);
+    }
+}
+
+/// Tells all that is queued that it was not sent.
+fn give_up(queue: &mut mpsc::Receiver<Waiting>, status: Option<&Status>) {
+    while let Ok(waiting) = queue.try_recv() {
+        waiting.give_up(status);
     }
 }
 
@@ -155,7 +201,7 @@ struct Stream {
     /// None when no more is sent.
     messages: Option<mpsc::Sender<StoreStreamRequest>>,
     batch: Batch,
-    unanswered: HashMap<u64, oneshot::Sender<Result<Answer, Status>>>,
+    unanswered: HashMap<u64, oneshot::Sender<Result<Answer, Unanswered>>>,
     number: u64,
 }
 
@@ -200,14 +246,12 @@ impl Stream {
                 },
                 Some(place) = send, if !self.batch.parcels.is_empty() => place.send(self.batch.take()),
                 () = close.cancelled(), if open.is_some() => {
+                    // Another writer takes what this one was not sent: in one message it could be more than it takes.
                     queue.close();
+                    give_up(queue, None);
+                    self.give_up_batch(None);
+                    self.messages = None;
                     let rest = async {
-                        while let Some(waiting) = queue.recv().await {
-                            self.add(waiting);
-                        }
-                        if let Some(messages) = self.messages.take() && !self.batch.parcels.is_empty() {
-                            let _ = messages.send(self.batch.take()).await;
-                        }
                         while !self.unanswered.is_empty() && let Some(answer) = answers.message().await? {
                             self.answer(answer);
                         }
@@ -229,12 +273,85 @@ impl Stream {
         }
     }
 
+    /// Tells what is collected for the next message that it was not sent.
+    fn give_up_batch(&mut self, status: Option<&Status>) {
+        for parcel in self.batch.take().parcels {
+            if let Some(answer) = self.unanswered.remove(&parcel.sequence) {
+                Waiting { parcel, answer }.give_up(status);
+            }
+        }
+    }
+
     /// Tells what is not answered why, as far as the writer said it.
-    fn end(self, status: Option<Status>) {
+    fn end(mut self, status: Option<Status>) {
+        self.give_up_batch(status.as_ref());
         let Some(status) = status else { return };
-        tracing::debug!(%status, unanswered = self.unanswered.len(), "a stream to a writer ended");
+        tracing::warn!(%status, unanswered = self.unanswered.len(), "a stream to a writer ended");
         for waiting in self.unanswered.into_values() {
-            let _ = waiting.send(Err(status.clone()));
+            let _ = waiting.send(Err(Unanswered { status: Some(status.clone()), was_sent: true }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::transport::Endpoint;
+
+    use super::{super::failure::Again, *};
+
+    /// Has as many parcels as this wait for a lane to nobody, and gives what they are told.
+    async fn told(count: usize, close: CancellationToken) -> Vec<Failure> {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let (lanes, tasks) = Lanes::new(&channel);
+        let parcels = (0..count).map(|_| lanes.store("writer", Parcel::default()));
+        let all = futures_util::future::join_all(parcels);
+        let run = async {
+            // All are in the queues by then.
+            tokio::task::yield_now().await;
+            for lane in tasks {
+                tokio::spawn(lane.run(close.clone()));
+            }
+        };
+        tokio::join!(all, run).0.into_iter().map(Result::unwrap_err).collect()
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_writer_that_is_not_there_goes_on_at_once() {
+        let failures = told(100, CancellationToken::new()).await;
+        assert_eq!(failures.len(), 100);
+        for failure in failures {
+            assert_eq!((failure.again, failure.away), (Again::Always, true), "{failure:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_lane_that_closes_was_never_sent() {
+        let close = CancellationToken::new();
+        close.cancel();
+        for failure in told(100, close).await {
+            assert_eq!((failure.again, failure.away), (Again::Always, true), "{failure:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_stream_that_ends_it_is_known_what_was_sent() {
+        for status in [None, Some(Status::unavailable("reset"))] {
+            let mut stream =
+                Stream { messages: None, batch: Batch::default(), unanswered: HashMap::new(), number: 0 };
+            let add = |stream: &mut Stream| {
+                let (answer, answered) = oneshot::channel();
+                stream.add(Waiting { parcel: Parcel::default(), answer });
+                answered
+            };
+            let sent = add(&mut stream);
+            assert_eq!(stream.batch.take().parcels.len(), 1);
+            let unsent = add(&mut stream);
+            stream.end(status.clone());
+            assert!(!unsent.await.unwrap().unwrap_err().was_sent);
+            match sent.await {
+                Ok(told) => assert!(told.unwrap_err().was_sent),
+                Err(_) => assert!(status.is_none(), "whoever waits is told what is known"),
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Making a call, and making it again where that does no harm and is not too much.
 //!
 //! A call that was never sent is made again; one that may have been obeyed only if it is idempotent. Each service has a
-//! budget: all calls put something in, and each that is made again takes more out, so that a service that is in trouble gets
+//! budget: all calls put something in, and each that was sent and is made again takes more out, so that a service that is in trouble gets
 //! a fifth more calls, and not three times as many.
 
 use std::{sync::Arc, time::Duration};
@@ -45,8 +45,10 @@ impl Default for Budget {
 }
 
 impl Budget {
-    fn withdraw(&self) -> bool {
-        let enough = self.calls.withdraw();
+    /// Whether a call that failed can be made again. One that was never sent gave no replica anything to do, so that all that
+    /// waited for one that is lost can go on to the next.
+    fn withdraw(&self, again: Again) -> bool {
+        let enough = again == Again::Always || self.calls.withdraw();
         self.counts.count(enough);
         enough
     }
@@ -90,7 +92,7 @@ impl Upstream {
                 Again::Always => true,
             };
             tried.push(replica);
-            if !may || tried.len() >= MAX_TRIES || !inner.budget.withdraw() {
+            if !may || tried.len() >= MAX_TRIES || !inner.budget.withdraw(again) {
                 return Err(status);
             }
             tracing::debug!(service = self.name(), %status, tries = tried.len(), "a call is made again");

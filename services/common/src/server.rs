@@ -14,7 +14,7 @@ use tonic::{
     service::{Routes, RoutesBuilder},
     transport::server::TcpIncoming,
 };
-use tonic_health::ServingStatus;
+use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
 
 use crate::{
@@ -28,6 +28,11 @@ use crate::{
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The largest frame of HTTP/2 that callers may send: batches of events come in fewer pieces.
 const MAX_FRAME: u32 = 64 * 1024;
+/// How often it is looked whether the health status still holds: well within the pauses of those who ask for it.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
+/// How much may be on its way to the server on one connection: several times what may be on one stream, which is 1 MiB, so that
+/// streams that are not read on for a while leave the others, and health checks, some of it.
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// The most calls at once on one connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -41,6 +46,7 @@ pub struct ServerBuilder {
     routes: RoutesBuilder,
     service_names: Vec<&'static str>,
     checks: Vec<Check>,
+    health_checks: Vec<Check>,
     tasks: JoinSet<anyhow::Result<()>>,
     drain: Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>,
     shutdown: CancellationToken,
@@ -62,6 +68,7 @@ impl ServerBuilder {
             routes: Routes::builder(),
             service_names: Vec::new(),
             checks: Vec::new(),
+            health_checks: Vec::new(),
             tasks: JoinSet::new(),
             drain: Box::pin(async { Ok(()) }),
             shutdown: CancellationToken::new(),
@@ -118,6 +125,22 @@ impl ServerBuilder {
         self
     }
 
+    /// Is ready only while `check` passes, and is well only then: callers with another replica go there while this one cannot
+    /// do its work, for a reason that is its own alone. It is asked all the time, so it is to be cheap.
+    ///
+    /// Only the status of the server as a whole follows it. That of its services by name says what is offered here, which is what
+    /// the gateway's readiness rests on: it is not to stop serving everything because of this.
+    #[must_use]
+    pub fn health_check<F: Future<Output = Result<(), String>> + Send + 'static>(
+        mut self,
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self {
+        let check: Check = Arc::new(move || Box::pin(check()));
+        self.checks.push(Arc::clone(&check));
+        self.health_checks.push(check);
+        self
+    }
+
     /// Runs a task beside the server, until the token that it is given is cancelled: after the drain. If it ends
     /// before, the service fails.
     #[must_use]
@@ -153,8 +176,10 @@ impl ServerBuilder {
         let layer = RpcLayer::new(&mut self.registry, self.shutdown.clone());
         let drained = self.shutdown.clone();
         let names = self.service_names.clone();
+        let health_checks = self.health_checks;
         let stop = async move {
-            drained.cancelled().await;
+            // In the same future as what follows: nothing says that it serves once the shutdown has begun.
+            drained.run_until_cancelled(follow(&health, &health_checks)).await;
             health.set_service_status("", ServingStatus::NotServing).await;
             for name in names {
                 health.set_service_status(name, ServingStatus::NotServing).await;
@@ -165,6 +190,7 @@ impl ServerBuilder {
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .max_concurrent_streams(MAX_STREAMS)
             .max_frame_size(Some(MAX_FRAME))
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .layer(layer)
             .add_routes(self.routes.routes())
             .serve_with_incoming_shutdown(TcpIncoming::from(self.listener).with_nodelay(Some(true)), stop);
@@ -184,6 +210,24 @@ impl ServerBuilder {
         let task = tokio::spawn(task);
         tracing::info!(name, %grpc, %admin, "serving");
         Ok(Handle::new(self.name, vec![("grpc", grpc), ("admin", admin)], self.shutdown, task))
+    }
+}
+
+/// Has the health status of the server as a whole say whether all of `checks` pass.
+async fn follow(health: &HealthReporter, checks: &[Check]) {
+    if checks.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    let mut was_well = true;
+    loop {
+        let outcomes = futures_util::future::join_all(checks.iter().map(|check| check())).await;
+        let is_well = outcomes.iter().all(Result::is_ok);
+        if is_well != was_well {
+            let status = if is_well { ServingStatus::Serving } else { ServingStatus::NotServing };
+            health.set_service_status("", status).await;
+            was_well = is_well;
+        }
+        tokio::time::sleep(HEALTH_INTERVAL).await;
     }
 }
 

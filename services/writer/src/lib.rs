@@ -88,7 +88,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     }
     server
         .service(service)
-        .check(move || {
+        .health_check(move || {
             let health = health.clone();
             async move { health.check() }
         })

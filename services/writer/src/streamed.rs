@@ -1,7 +1,14 @@
 //! `StoreStream`: requests with the stream's own key, answered one after the other, and parcels of many keys, answered as
 //! they are done.
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, Stream, stream};
 use mesher_common::{
@@ -10,7 +17,11 @@ use mesher_common::{
     status, telemetry,
 };
 use mesher_proto::mesher::writer::v1::{Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse};
-use tokio::{task::JoinSet, time::timeout};
+use prost::Message as _;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 use tonic::{
     Status, Streaming,
     metadata::{Ascii, MetadataMap, MetadataValue},
@@ -21,6 +32,11 @@ use crate::service::{Service, rpc_status};
 
 /// The most parcels in hand of one stream; it is not read on while there are so many.
 const MAX_PARCELS: usize = 1000;
+/// An answer that has so many bytes takes no more results. One parcel's errors can be hundreds of kilobytes, and whoever reads
+/// the answer takes only so much: what all parcels in hand come to could be more.
+const FULL: usize = 256 << 10;
+/// How long a stream may go without a valid key. It holds a call's permit, of which there are only so many.
+const KEYLESS: Duration = Duration::from_secs(10);
 
 /// One stream.
 pub(crate) struct Streamed {
@@ -29,6 +45,10 @@ pub(crate) struct Streamed {
     metadata: MetadataMap,
     requests: Option<Streaming<StoreStreamRequest>>,
     parcels: JoinSet<ParcelResult>,
+    /// Whether a valid key came, with the stream or with a parcel.
+    has_key: Arc<AtomicBool>,
+    /// When one must have come.
+    key_by: Instant,
     /// What the stream ends with when the parcels in hand are answered.
     end: Option<Status>,
 }
@@ -39,13 +59,16 @@ pub(crate) struct Streamed {
 struct Panicked;
 
 impl Streamed {
-    /// The stream of `requests`, which came with `metadata`.
+    /// The stream of `requests`, which came with `metadata`: a key in there is valid.
     pub(crate) fn new(
         service: Service,
         metadata: MetadataMap,
         requests: Streaming<StoreStreamRequest>,
     ) -> Self {
-        Self { service, metadata, requests: Some(requests), parcels: JoinSet::new(), end: None }
+        let has_key = Arc::new(AtomicBool::new(metadata.contains_key(API_KEY_HEADER)));
+        let key_by = Instant::now() + KEYLESS;
+        let (requests, parcels) = (Some(requests), JoinSet::new());
+        Self { service, metadata, requests, parcels, has_key, key_by, end: None }
     }
 
     /// The answers. An error ends them, and so does the shutdown, between two requests; the parcels in hand are answered
@@ -57,7 +80,8 @@ impl Streamed {
     async fn next(&mut self) -> Option<Result<StoreStreamResponse, Status>> {
         loop {
             let (open, room) = (self.requests.is_some(), self.parcels.len() < MAX_PARCELS);
-            let Self { service, requests, parcels, .. } = &mut *self;
+            let is_keyless = !self.has_key.load(Ordering::Relaxed);
+            let Self { service, requests, parcels, key_by, .. } = &mut *self;
             let reading = async {
                 match requests {
                     Some(requests) => requests.message().await,
@@ -67,6 +91,13 @@ impl Streamed {
             tokio::select! {
                 biased;
                 () = service.shutdown.cancelled(), if open => self.end_with(Some(status::shutting_down())),
+                () = sleep_until(*key_by), if open && is_keyless => {
+                    // One may have come while this waited.
+                    if !self.has_key.load(Ordering::Relaxed) {
+                        let why = format!("no parcel with a valid key came within {} s", KEYLESS.as_secs());
+                        self.end_with(Some(status::credentials_missing(why)));
+                    }
+                }
                 Some(done) = parcels.join_next() => return Some(self.answered(done)),
                 request = reading, if open && room => match request {
                     Ok(Some(request)) if request.parcels.is_empty() => match self.store(request).await {
@@ -102,23 +133,25 @@ impl Streamed {
     /// Has parcels stored, each in a task of its own: none waits for another.
     fn take(&mut self, request: StoreStreamRequest) {
         for parcel in request.parcels {
-            let service = self.service.clone();
+            let (service, has_key) = (self.service.clone(), Arc::clone(&self.has_key));
             let span = span(&parcel);
-            self.parcels.spawn(async move { done(&service, parcel).await }.instrument(span));
+            self.parcels.spawn(async move { done(&service, parcel, &has_key).await }.instrument(span));
         }
     }
 
-    /// The answer to a parcel that is done, and to all that are done besides.
+    /// The answer to a parcel that is done, and to others that are done besides, until it is full.
     fn answered(
         &mut self,
         done: Result<ParcelResult, tokio::task::JoinError>,
     ) -> Result<StoreStreamResponse, Status> {
-        let mut parcels = Vec::new();
+        let (mut parcels, mut bytes) = (Vec::new(), 0);
         let mut next = Some(done);
         while let Some(done) = next {
             // A panic is caught in the task, and nobody aborts it.
-            parcels.push(done.map_err(|error| status::internal(&error))?);
-            next = self.parcels.try_join_next();
+            let result = done.map_err(|error| status::internal(&error))?;
+            bytes += result.encoded_len();
+            parcels.push(result);
+            next = if bytes < FULL { self.parcels.try_join_next() } else { None };
         }
         let durability = self.service.durability.into();
         Ok(StoreStreamResponse { sequence: 0, results: Vec::new(), durability, parcels })
@@ -126,9 +159,10 @@ impl Streamed {
 }
 
 /// What becomes of a parcel.
-async fn done(service: &Service, parcel: Parcel) -> ParcelResult {
+async fn done(service: &Service, parcel: Parcel, has_key: &AtomicBool) -> ParcelResult {
     let sequence = parcel.sequence;
-    let stored = AssertUnwindSafe(timeout(CALL_TIMEOUT, stored(service, parcel))).catch_unwind().await;
+    let stored =
+        AssertUnwindSafe(timeout(CALL_TIMEOUT, stored(service, parcel, has_key))).catch_unwind().await;
     let stored = match stored {
         Ok(Ok(stored)) => stored,
         Ok(Err(_)) => Err(status::deadline_exceeded(CALL_TIMEOUT)),
@@ -140,8 +174,9 @@ async fn done(service: &Service, parcel: Parcel) -> ParcelResult {
     }
 }
 
-async fn stored(service: &Service, parcel: Parcel) -> Result<ParcelResult, Status> {
+async fn stored(service: &Service, parcel: Parcel, has_key: &AtomicBool) -> Result<ParcelResult, Status> {
     let sender = service.access.api_key::<StoreStreamRequest>(&credentials(&parcel)).await?;
+    has_key.store(true, Ordering::Relaxed);
     let results = service.store_all(&sender, &parcel.events).await?;
     Ok(ParcelResult { results, project_id: sender.project_id.to_string(), ..ParcelResult::default() })
 }

@@ -8,6 +8,9 @@ use mesher_suite::{Suite, reason, signed, with_key};
 use mesher_testing::{ScratchDir, eventually};
 use sqlx::Connection as _;
 use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::support::{PATIENCE, events, flush, json, stats, store, store_batch};
 
@@ -88,6 +91,13 @@ impl Drop for SmallDisk {
     }
 }
 
+/// What the writer's gRPC health says of a service, or of all that it is.
+async fn is_well(suite: &Suite, service: &str) -> bool {
+    let mut health = HealthClient::new(suite.channel_of("mesher.writer.v1"));
+    let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
+    answer.get_ref().status() == ServingStatus::Serving
+}
+
 #[tokio::test]
 async fn on_a_full_disk_nothing_is_acknowledged_until_there_is_room() {
     let Some(disk) = SmallDisk::mount() else {
@@ -122,12 +132,15 @@ async fn on_a_full_disk_nothing_is_acknowledged_until_there_is_room() {
     };
     assert!(!acknowledged.is_empty());
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "DISK_UNAVAILABLE"));
+    eventually("others are called", PATIENCE, async || !is_well(&suite, "").await).await;
+    assert!(is_well(&suite, "mesher.writer.v1.WriterService").await, "what it offers stays");
     std::fs::remove_file(&ballast).unwrap();
     let after = eventually("events were taken in again", PATIENCE, async || {
         suite.writer().store(with_key(&key, json(r#"{"message":"after"}"#))).await
     })
     .await;
     acknowledged.insert(after.into_inner().event_id);
+    eventually("it is called again", PATIENCE, async || is_well(&suite, "").await).await;
 
     let database = suite.stop_writer().await;
     sqlx::query("GRANT INSERT ON events TO mesher_writer").execute(database.pool()).await.unwrap();

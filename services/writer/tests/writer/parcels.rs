@@ -1,11 +1,12 @@
 //! Parcels: the events of many callers on one stream, each with a key of its own.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use mesher_proto::mesher::writer::v1::{
     Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse, store_result::Outcome,
 };
 use mesher_suite::{Key, Suite, reason};
+use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status, Streaming};
 
 use crate::support::{flush, payload, stats};
@@ -82,6 +83,25 @@ async fn each_parcel_is_stored_for_its_own_key_or_refused_by_itself() {
 }
 
 #[tokio::test]
+async fn many_errors_are_told_in_several_answers() {
+    const PARCELS: u64 = 60;
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let bad = Parcel { events: vec![payload("5"); 1000], ..parcel(0, &key, &[]) };
+    let parcels = (1..=PARCELS).map(|sequence| Parcel { sequence, ..bad.clone() }).collect();
+    let mut stream = stream(&suite, vec![request(parcels)]).await;
+    let (mut answered, mut total) = (BTreeMap::new(), 0);
+    while let Some(answer) = stream.message().await.unwrap() {
+        let bytes = prost::Message::encoded_len(&answer);
+        assert!(bytes < 2 << 20, "{} parcels in {bytes} bytes", answer.parcels.len());
+        total += bytes;
+        answered.extend(answer.parcels.into_iter().map(|parcel| (parcel.sequence, parcel.results.len())));
+    }
+    assert_eq!(answered, (1..=PARCELS).map(|sequence| (sequence, 1000)).collect());
+    assert!(total > 4 << 20, "{total} bytes in one answer would be refused");
+}
+
+#[tokio::test]
 async fn what_is_sent_again_by_its_fallback_id_is_one_event() {
     let suite = Suite::start().await;
     let key = suite.key().await;
@@ -102,4 +122,30 @@ async fn without_parcels_a_stream_needs_a_key() {
     let request = StoreStreamRequest { events, ..StoreStreamRequest::default() };
     let error = stream(&suite, vec![request]).await.message().await.unwrap_err();
     assert_eq!(reason(&error), "CREDENTIALS_MISSING");
+}
+
+#[tokio::test]
+async fn a_stream_on_which_no_valid_key_comes_is_closed() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    let wrong = Parcel { sequence: 1, api_key: "garbage".to_owned(), ..Parcel::default() };
+    let open = async |first: Option<Parcel>| {
+        let first = first.map(|parcel| request(vec![parcel]));
+        let requests = tokio_stream::iter(first).chain(futures_util::stream::pending());
+        suite.writer().store_stream(Request::new(requests)).await.unwrap().into_inner()
+    };
+    let (mut silent, mut garbage) = (open(None).await, open(Some(wrong)).await);
+    let mut known = open(Some(parcel(1, &key, &[r#"{"message":"a"}"#]))).await;
+    let refused = garbage.message().await.unwrap().unwrap();
+    assert_eq!(refusal(&refused.parcels[0]).0, Code::Unauthenticated);
+    assert_eq!(known.message().await.unwrap().unwrap().parcels[0].error, None);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    for stream in [&mut silent, &mut garbage] {
+        let error = stream.message().await.unwrap_err();
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unauthenticated, "CREDENTIALS_MISSING"));
+    }
+    let more = tokio::time::timeout(Duration::from_millis(200), known.message()).await;
+    assert!(more.is_err(), "it stays open: {more:?}");
 }

@@ -290,13 +290,16 @@ fn too_long() -> Status {
     status::credentials_missing("the credentials are too long to be any")
 }
 
+/// The longest `tracestate` that is passed on: the shortest that has to be (W3C Trace Context).
+const MAX_TRACE_STATE: usize = 512;
+
 /// Adds the trace that the call is in.
 fn trace(headers: &mut HeaderMap, context: Context<'_>) {
     telemetry::propagate_trace(headers);
     if !headers.contains_key(TRACE_PARENT) {
         // This process records no traces; the caller and the service may.
         for name in [TRACE_PARENT, "tracestate"] {
-            if let Some(value) = context.headers.get(name) {
+            if let Some(value) = context.headers.get(name).filter(|value| value.len() <= MAX_TRACE_STATE) {
                 headers.insert(name, value.clone());
             }
         }

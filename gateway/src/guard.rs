@@ -131,7 +131,7 @@ impl Guard {
             _ => self.bad_keys.check(&client),
         };
         allowed.inspect_err(|_| self.count("bad_key"))?;
-        Ok(Attempt { guard: self, client, key, was_valid })
+        Ok(Attempt { guard: self, client, key, was_valid, is_answered: false })
     }
 
     fn count(&self, limit: &'static str) {
@@ -147,27 +147,41 @@ pub(crate) struct Attempt<'g> {
     /// The key, unless it stands in the body.
     key: Option<KeyName>,
     was_valid: Option<bool>,
+    is_answered: bool,
 }
 
 impl Attempt<'_> {
     /// Notes what the writer said of the key.
-    pub(crate) fn answered(self, served: Result<&Served, &Refused>) {
-        let Self { guard, client, key, was_valid } = self;
+    pub(crate) fn answered(mut self, served: Result<&Served, &Refused>) {
+        self.is_answered = true;
         let is_valid = match served {
-            Ok(_) => true,
+            Ok(served) if served.says_key_is_valid => true,
             Err(refused) if refused.error.reason() == ErrorReason::ApiKeyInvalid => false,
             // Nothing was said of it.
-            Err(_) => return,
+            Ok(_) | Err(_) => return,
         };
-        if let Some(key) = key.filter(|_| was_valid != Some(is_valid)) {
-            guard.known.insert(key, is_valid);
+        if let Some(key) = self.key.filter(|_| self.was_valid != Some(is_valid)) {
+            self.guard.known.insert(key, is_valid);
         }
         if !is_valid {
-            // Of several at once, those beyond the limit were let through already.
-            let _ = match (key, was_valid) {
-                (Some(key), Some(false)) => guard.repeated.take(&(client, key)),
-                _ => guard.bad_keys.take(&client),
-            };
+            self.charge();
+        }
+    }
+
+    fn charge(&self) {
+        // Of several at once, those beyond the limit were let through already.
+        let _ = match (self.key, self.was_valid) {
+            (Some(key), Some(false)) => self.guard.repeated.take(&(self.client, key)),
+            _ => self.guard.bad_keys.take(&self.client),
+        };
+    }
+}
+
+/// Whoever goes away before the answer has caused the look-up of a key all the same.
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered && self.was_valid != Some(true) {
+            self.charge();
         }
     }
 }

@@ -140,7 +140,7 @@ impl Gateway {
         served: Result<Served, Refused>,
     ) -> Result<Response<Body>, Refused> {
         match served {
-            Ok(Served { response, tally }) => {
+            Ok(Served { response, tally, .. }) => {
                 self.events.count(route, &tally);
                 Ok(response)
             }

@@ -51,6 +51,8 @@ pub(crate) struct Served {
     pub(crate) response: Response<Body>,
     /// What became of the events.
     pub(crate) tally: Tally,
+    /// Whether the writer looked at the key, and it is valid.
+    pub(crate) says_key_is_valid: bool,
 }
 
 impl Ingest {
@@ -110,7 +112,7 @@ async fn store(route: &Route, body: Bytes, context: Context<'_>) -> Result<Serve
     let outcome = stored.outcomes.into_iter().next();
     let id = outcome.unwrap_or_else(|| Err(status::internal(&MissingResult).into()))?;
     let body = json!({ "eventId": id, "durability": durability });
-    Ok(Served { response: with_json(&body), tally: Tally::accepted(1) })
+    Ok(Served { response: with_json(&body), tally: Tally::accepted(1), says_key_is_valid: true })
 }
 
 fn with_json(body: &Value) -> Response<Body> {
@@ -136,7 +138,7 @@ async fn store_batch(
     };
     let results: Vec<Value> = stored.outcomes.iter().map(result).collect();
     let body = json!({ "results": results, "durability": stored.durability.as_str_name() });
-    Ok(Served { response: with_json(&body), tally })
+    Ok(Served { response: with_json(&body), tally, says_key_is_valid: true })
 }
 
 /// Whether the body says of itself that it is one event a line.

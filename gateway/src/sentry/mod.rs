@@ -88,6 +88,7 @@ impl Sentry {
         let headers = credentials(&key, number, &parts.headers)?;
         let has_events = !events.is_empty();
         let outcomes = send(&self.writer, events, Context { headers: &headers, ..context }).await;
+        let says_key_is_valid = outcomes.is_ok();
         let outcomes = match outcomes {
             Ok(stored) => stored.outcomes,
             Err(refused) if refused.error.http() == StatusCode::UNAUTHORIZED => return Err(refused),
@@ -110,7 +111,7 @@ impl Sentry {
             // An SDK that is refused throws away all that it sent, and some of it was taken in.
             some => answer::accepted(id.as_deref(), some),
         };
-        Ok(Served { response, tally: Tally::of(&outcomes) })
+        Ok(Served { response, tally: Tally::of(&outcomes), says_key_is_valid })
     }
 }
 

@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use mesher_proto::mesher::writer::v1::{
 };
 use prost::Message as _;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +33,8 @@ use super::failure::Failure;
 const LANES: usize = 2;
 /// The most parcels that wait for a lane; more are refused.
 const QUEUE: usize = 1024;
+/// The most KiB of parcels that wait for the lanes of a writer, whether or not their senders still wait; more are refused.
+const QUEUE_KIB: usize = 64 << 10;
 /// The most parcels that are sent and not answered; more wait.
 const MAX_UNANSWERED: usize = 2048;
 /// The most parcels in a message.
@@ -45,6 +50,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Lanes {
     queues: Vec<mpsc::Sender<Waiting>>,
+    /// What is left of [`QUEUE_KIB`].
+    room: Arc<Semaphore>,
     next: AtomicUsize,
 }
 
@@ -56,6 +63,8 @@ pub(crate) type Answer = (ParcelResult, Durability);
 struct Waiting {
     parcel: Parcel,
     answer: oneshot::Sender<Result<Answer, Unanswered>>,
+    /// What it takes of the queues, while it is in one.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a parcel was not answered.
@@ -99,13 +108,17 @@ impl Lanes {
             (queue, Lane { channel: channel.clone(), queue: waiting })
         };
         let (queues, lanes) = std::iter::repeat_with(lane).take(LANES).unzip();
-        (Self { queues, next: AtomicUsize::new(0) }, lanes)
+        let room = Arc::new(Semaphore::new(QUEUE_KIB));
+        (Self { queues, room, next: AtomicUsize::new(0) }, lanes)
     }
 
     /// Has a parcel stored by `service`. Its number is chosen here.
     pub(crate) async fn store(&self, service: &str, parcel: Parcel) -> Result<Answer, Failure> {
+        let full = || status::shed("the gateway has too many events that wait for the writer: try again");
+        let kib = u32::try_from(parcel.encoded_len() / 1024 + 1).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| full())?;
         let (answer, answered) = oneshot::channel();
-        let mut waiting = Waiting { parcel, answer };
+        let mut waiting = Waiting { parcel, answer, _room: Some(room) };
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         for at in 0..self.queues.len() {
             let queue = &self.queues[turn.wrapping_add(at) % self.queues.len()];
@@ -122,7 +135,7 @@ impl Lanes {
         if self.queues.iter().all(mpsc::Sender::is_closed) {
             return Err(Failure::lost(service).never_sent());
         }
-        Err(status::shed("the gateway has too many events that wait for the writer: try again").into())
+        Err(full().into())
     }
 }
 
@@ -207,7 +220,7 @@ struct Stream {
 
 impl Stream {
     fn add(&mut self, waiting: Waiting) {
-        let Waiting { mut parcel, answer } = waiting;
+        let Waiting { mut parcel, answer, _room } = waiting;
         // Nobody waits for it any more: the request was given up, and its sender told so.
         if answer.is_closed() {
             return;
@@ -277,7 +290,7 @@ impl Stream {
     fn give_up_batch(&mut self, status: Option<&Status>) {
         for parcel in self.batch.take().parcels {
             if let Some(answer) = self.unanswered.remove(&parcel.sequence) {
-                Waiting { parcel, answer }.give_up(status);
+                Waiting { parcel, answer, _room: None }.give_up(status);
             }
         }
     }
@@ -295,7 +308,7 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use tonic::transport::Endpoint;
+    use tonic::{Code, transport::Endpoint};
 
     use super::{super::failure::Again, *};
 
@@ -334,13 +347,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_is_bounded_by_its_bytes_also_when_its_sender_is_gone() {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let (lanes, tasks) = Lanes::new(&channel);
+        let large = || Parcel { api_key: "x".repeat(8 << 20), ..Parcel::default() };
+        for _ in 0..7 {
+            let gone = timeout(Duration::ZERO, lanes.store("writer", large())).await;
+            assert!(gone.is_err(), "it waits, and its sender does not");
+        }
+        let refused = lanes.store("writer", large()).await.unwrap_err();
+        assert_eq!((refused.status.code(), refused.again), (Code::Unavailable, Again::Never));
+        drop(tasks);
+        assert_eq!(lanes.room.available_permits(), QUEUE_KIB);
+    }
+
+    #[tokio::test]
     async fn of_a_stream_that_ends_it_is_known_what_was_sent() {
         for status in [None, Some(Status::unavailable("reset"))] {
             let mut stream =
                 Stream { messages: None, batch: Batch::default(), unanswered: HashMap::new(), number: 0 };
             let add = |stream: &mut Stream| {
                 let (answer, answered) = oneshot::channel();
-                stream.add(Waiting { parcel: Parcel::default(), answer });
+                stream.add(Waiting { parcel: Parcel::default(), answer, _room: None });
                 answered
             };
             let sent = add(&mut stream);

@@ -1,8 +1,8 @@
 //! Making a call, and making it again where that does no harm and is not too much.
 //!
 //! A call that was never sent is made again; one that may have been obeyed only if it is idempotent. Each service has a
-//! budget: all calls put something in, and each that was sent and is made again takes more out, so that a service that is in trouble gets
-//! a fifth more calls, and not three times as many.
+//! budget: all calls put something in, and each that was sent and is made again takes more out, so that a service that is
+//! in trouble gets a fifth more calls, and not three times as many.
 
 use std::{sync::Arc, time::Duration};
 

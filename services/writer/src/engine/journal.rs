@@ -60,9 +60,9 @@ pub(super) struct Cleaned<F: FileSystem> {
     log: Log<F>,
 }
 
-/// Settled segments that were removed, or of which some were not.
+/// What is settled was noted, and the segments of which all is were removed, or some of them were not.
 #[derive(Debug)]
-pub(super) struct Removed {
+pub(super) struct Tidied {
     segments: BTreeMap<u64, Segment>,
     result: io::Result<()>,
 }
@@ -72,7 +72,7 @@ pub(super) struct Removed {
 pub(super) enum Done<F: FileSystem> {
     Committed(Committed<F>),
     Cleaned(Cleaned<F>),
-    Removed(Removed),
+    Tidied(Tidied),
 }
 
 /// See the [module](self).
@@ -81,11 +81,13 @@ pub(super) struct Journal<F: FileSystem> {
     directory: F,
     /// Away while something is written to it.
     log: Option<Log<F>>,
-    /// At most one that writes, and one removal.
+    /// At most one that writes, and one that tidies.
     jobs: JoinSet<Done<F>>,
-    removing: bool,
+    tidying: bool,
     /// When removing may be tried again.
     remove_at: Option<Instant>,
+    /// Where events were that are settled, by their segments; to be noted. They are fewer than those that waited.
+    settled: BTreeMap<u64, Vec<u32>>,
     waiting: Vec<Entry>,
     waiting_bytes: u64,
     segments: Segments,
@@ -108,8 +110,9 @@ impl<F: FileSystem> Journal<F> {
             segment_bytes: log.segment_bytes().into(),
             log: Some(log),
             jobs: JoinSet::new(),
-            removing: false,
+            tidying: false,
             remove_at: None,
+            settled: BTreeMap::new(),
             waiting: Vec::new(),
             waiting_bytes: 0,
             segments,
@@ -179,21 +182,23 @@ impl<F: FileSystem> Journal<F> {
         }
     }
 
-    /// Begins to remove the segments without an unsettled event, in a job of its own: nobody waits for it.
-    pub(super) fn remove(&mut self) {
-        if self.removing || self.remove_at.is_some_and(|at| at > Instant::now()) {
+    /// Begins to remove the segments without an unsettled event, and to note what is settled of the others, in a job of its
+    /// own: nobody waits for it.
+    pub(super) fn tidy(&mut self) {
+        if self.tidying {
             return;
         }
-        let Some(log) = &mut self.log else { return };
-        let seal_bytes = log.segment_bytes() / SEAL_PART;
-        let segments = self.segments.take_settled(log, seal_bytes);
-        if !segments.is_empty() {
-            self.removing = true;
+        let may_remove = self.remove_at.is_none_or(|at| at <= Instant::now());
+        let segments = match self.log.as_mut().filter(|_| may_remove) {
+            Some(log) => self.segments.take_settled(log, log.segment_bytes() / SEAL_PART),
+            None => BTreeMap::new(),
+        };
+        let mut settled = std::mem::take(&mut self.settled);
+        settled.retain(|segment, _| self.segments.contains(*segment));
+        if !segments.is_empty() || !settled.is_empty() {
+            self.tidying = true;
             let directory = self.directory.clone();
-            self.jobs.spawn_blocking(move || {
-                let result = log::remove(&directory, &segments.keys().copied().collect::<Vec<_>>());
-                Done::Removed(Removed { segments, result })
-            });
+            self.jobs.spawn_blocking(move || Done::Tidied(tidy(&directory, &settled, segments)));
         }
     }
 
@@ -232,13 +237,13 @@ impl<F: FileSystem> Journal<F> {
         }
     }
 
-    /// Notes that a removal ended.
-    pub(super) fn removed(&mut self, removed: Removed) {
-        self.removing = false;
+    /// Notes what could be tidied.
+    pub(super) fn tidied(&mut self, tidied: Tidied) {
+        self.tidying = false;
         self.remove_at = None;
-        if let Err(error) = removed.result {
+        if let Err(error) = tidied.result {
             tracing::warn!(directory = ?self.directory, %error, "a settled segment of the log could not be removed");
-            self.segments.put_back(removed.segments);
+            self.segments.put_back(tidied.segments);
             self.remove_at = Some(Instant::now() + PROBE_DELAY);
         }
     }
@@ -291,25 +296,42 @@ impl<F: FileSystem> Journal<F> {
 
     /// Notes that an event was carried forward, and is settled where it was.
     pub(super) fn carried(&mut self, from: Position, to: Position) {
-        self.segments.settle(from);
+        self.settle(from);
         self.segments.add(to);
     }
 
     /// Notes that an event is settled.
     pub(super) fn settle(&mut self, position: Position) {
         self.segments.settle(position);
+        self.settled.entry(position.segment).or_default().push(position.offset);
     }
 
-    /// Removes what is settled, at the end: when all is, nothing is left to be read at the next start.
+    /// Tidies up at the end: when all is settled, nothing is left to be read at the next start.
     pub(super) async fn close(mut self) {
-        // Nothing waits to be committed any more; a removal may be under way.
+        // Nothing waits to be committed any more; it may be tidied already.
         while self.jobs.join_next().await.is_some() {}
         if let Some(log) = &mut self.log {
             log.seal();
-            let segments: Vec<u64> = self.segments.take_settled(log, 0).into_keys().collect();
-            let directory = self.directory;
-            // What cannot be removed is read again at the next start.
-            let _ = tokio::task::spawn_blocking(move || log::remove(&directory, &segments)).await;
+            let segments = self.segments.take_settled(log, 0);
+            let (directory, mut settled) = (self.directory, self.settled);
+            settled.retain(|segment, _| self.segments.contains(*segment));
+            // What cannot be tidied is read again at the next start.
+            let _ = tokio::task::spawn_blocking(move || tidy(&directory, &settled, segments)).await;
         }
     }
+}
+
+fn tidy<F: FileSystem>(
+    directory: &F,
+    settled: &BTreeMap<u64, Vec<u32>>,
+    segments: BTreeMap<u64, Segment>,
+) -> Tidied {
+    for (segment, offsets) in settled {
+        if let Err(error) = log::note(directory, *segment, offsets) {
+            tracing::debug!(?directory, %error, "what is settled of a segment could not be noted");
+        }
+    }
+    let removed = segments.keys().copied().collect::<Vec<_>>();
+    let result = if removed.is_empty() { Ok(()) } else { log::remove(directory, &removed) };
+    Tidied { segments, result }
 }

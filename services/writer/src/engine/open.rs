@@ -202,6 +202,7 @@ fn report<F: FileSystem>(directory: &F, recovered: &Recovered) -> u64 {
         tracing::info!(
             ?directory,
             events = recovered.records.len(),
+            settled = recovered.settled,
             "events were left in the log, and are stored now"
         );
     }

@@ -169,6 +169,17 @@ impl Project {
         waited_for > 0 && self.first_waiting() < waited_for
     }
 
+    /// The most events that it may have in a flush, when it may have so many in `memory`.
+    pub(super) fn share(&self, memory: usize) -> usize {
+        if self.held() > 2 * memory {
+            // What arrives meanwhile waits in the log anyway.
+            memory
+        } else {
+            // The other half takes in what arrives meanwhile.
+            memory.div_ceil(2)
+        }
+    }
+
     /// Gives it another turn to take events for a flush, of so many bytes more.
     pub(super) fn give_turn(&mut self, bytes: usize) {
         self.credit = self.credit.saturating_add(bytes);

@@ -51,6 +51,11 @@ impl Segments {
         }
     }
 
+    /// Whether a segment is there, and not about to be removed.
+    pub(super) fn contains(&self, segment: u64) -> bool {
+        self.segments.contains_key(&segment)
+    }
+
     /// How many bytes all have.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum()

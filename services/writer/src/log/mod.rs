@@ -2,11 +2,12 @@
 //!
 //! A directory of append-only segments, `00000000000000000001.log` and so on. Records are appended in groups, and a group
 //! is acknowledged only after its `fdatasync` ([`Log::commit`]); a segment's directory entry is synced before anything in
-//! it is acknowledged. A segment is removed when all of its events are settled, which its owner counts.
+//! it is acknowledged. A segment is removed when all of its events are settled, which its owner counts; until then it is
+//! [noted](note) which of them are, so that a restart has little to do again.
 //!
 //! What is promised: after a crash at any point, [`Log::open`] gives every record of every acknowledged group of the
-//! segments that were not removed, once and in order. A record that was never acknowledged may come back too, once and in
-//! order: it was sent, and whoever sent it was told nothing.
+//! segments that were not removed, unless it was noted as settled, once and in order. A record that was never acknowledged may
+//! come back too, once and in order: it was sent, and whoever sent it was told nothing.
 //!
 //! A crash may tear the group that was being written, at its end or in the middle: a file system writes blocks in any order.
 //! A fault of the disk may damage what was acknowledged. What cannot be read is told apart by how far its segment is known
@@ -23,6 +24,7 @@ pub mod fs;
 mod read;
 pub mod record;
 mod segment;
+mod settled;
 
 use std::io;
 
@@ -33,6 +35,7 @@ use self::{
 pub use self::{
     read::{Damage, Recovered, RecoveredRecord},
     record::{Record, RecordError},
+    settled::note,
 };
 
 /// Where a record is.
@@ -216,10 +219,12 @@ impl<'a, F: FileSystem> Reader<'a, F> {
 pub fn remove<F: FileSystem>(fs: &F, segments: &[u64]) -> io::Result<()> {
     let mut result = Ok(());
     for segment in segments {
-        match fs.remove(&name(*segment)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => result = Err(error),
-            _ => {}
-        }
+        // Without its notes a segment would be stored again; without their segment they are of no use.
+        let removed = match fs.remove(&name(*segment)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => settled::remove(fs, *segment),
+        };
+        result = removed.and(result);
     }
     result.and(fs.sync_directory())
 }

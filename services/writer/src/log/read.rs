@@ -1,7 +1,7 @@
 //! Reading a log that was left behind.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io,
     ops::Range,
 };
@@ -13,13 +13,16 @@ use super::{
     fs::FileSystem,
     record::{MARK, Record},
     segment::{HEADER, Header, name, number, size, unknown_format},
+    settled,
 };
 
 /// What a log holds.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// The records, in the order in which they were committed.
+    /// The records that are not noted as settled, in the order in which they were committed.
     pub records: Vec<RecoveredRecord>,
+    /// How many more records there are, which are noted as settled.
+    pub settled: usize,
     /// The places where the disk did not keep what was written.
     pub damage: Vec<Damage>,
     /// How many bytes of groups that were never acknowledged are not whole.
@@ -75,8 +78,13 @@ struct Scan {
 /// Reads all segments, and cuts off the torn tail of each.
 pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
     let io = |source| OpenError::Io { directory: fs.directory(), source };
-    let mut segments: Vec<u64> = fs.list().map_err(io)?.iter().filter_map(|name| number(name)).collect();
-    segments.sort_unstable();
+    let names = fs.list().map_err(io)?;
+    let segments: BTreeSet<u64> = names.iter().filter_map(|name| number(name)).collect();
+    let noted: BTreeSet<u64> = names.iter().filter_map(|name| settled::number(name)).collect();
+    for segment in noted.difference(&segments) {
+        // Another segment may get the number.
+        settled::remove(fs, *segment).map_err(io)?;
+    }
     let mut recovered =
         Recovered { last_segment: segments.last().copied().unwrap_or(0), ..Recovered::default() };
     let mut scans = Vec::with_capacity(segments.len());
@@ -95,7 +103,14 @@ pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
             let known = acknowledged.entry(header.before).or_insert(0);
             *known = header.acknowledged.max(*known);
         }
+        let settled = if noted.contains(&segment) { settled::read(fs, segment) } else { Ok(HashSet::new()) };
+        let settled = settled.map_err(io)?;
+        let before = recovered.records.len();
         scans.push(scan(&bytes, segment, &mut recovered.records).map_err(io)?);
+        let found = recovered.records.split_off(before);
+        let all = found.len();
+        recovered.records.extend(found.into_iter().filter(|found| !settled.contains(&found.position.offset)));
+        recovered.settled += all - (recovered.records.len() - before);
     }
     for mut scan in scans {
         let said = acknowledged.get(&scan.segment).copied().unwrap_or(0);

@@ -39,6 +39,8 @@ enum Step {
     Commit(usize),
     /// Remove the oldest segment that is not the active one.
     RemoveOldest,
+    /// Note so many of the oldest records as settled.
+    Settle(usize),
     /// Have a call fail after so many.
     FailAfter(usize),
     /// Have all calls of a kind fail, or the disk fill up.
@@ -55,6 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (1..6_usize).prop_map(Step::Commit),
         2 => Just(Step::RemoveOldest),
+        3 => (1..6_usize).prop_map(Step::Settle),
         2 => (0..8_usize).prop_map(Step::FailAfter),
         1 => proptest::sample::select(&Call::CHANGES[..]).prop_map(Step::Fail),
         1 => (0..300_usize).prop_map(Step::FillUp),
@@ -64,11 +67,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The records that were acknowledged by their segments, and how many were sent.
+/// The records that were acknowledged by their segments, with their offsets, and how many were sent.
 #[derive(Debug, Default)]
 struct Model {
-    acknowledged: BTreeMap<u64, Vec<u64>>,
+    acknowledged: BTreeMap<u64, Vec<(u64, u32)>>,
     sent: u64,
+    /// Those that were noted as settled, as long as no note failed.
+    settled: Vec<u64>,
+    has_failed: bool,
 }
 
 impl Model {
@@ -82,8 +88,13 @@ impl Model {
             .collect();
         assert!(found.is_sorted_by(|a, b| a < b), "in order and once: {found:?}");
         assert!(found.iter().all(|number| *number < self.sent));
-        for number in self.acknowledged.values().flatten() {
+        for (number, _) in self.acknowledged.values().flatten() {
             assert!(found.contains(number), "{number} was acknowledged, and is lost: {found:?}");
+        }
+        if !self.has_failed {
+            for number in &self.settled {
+                assert!(!found.contains(number), "{number} is settled, and was noted to be: {found:?}");
+            }
         }
     }
 }
@@ -104,7 +115,8 @@ proptest! {
                     let records: Vec<Record> = numbers.iter().map(|number| record(*number)).collect();
                     if let Ok(positions) = log.commit(&records) {
                         for (number, position) in numbers.into_iter().zip(positions) {
-                            model.acknowledged.entry(position.segment).or_default().push(number);
+                            let of_segment = model.acknowledged.entry(position.segment).or_default();
+                            of_segment.push((number, position.offset));
                         }
                     }
                 }
@@ -117,17 +129,31 @@ proptest! {
                         let _ = remove(&fs, &[oldest]);
                     }
                 }
+                Step::Settle(count) => {
+                    if let Some((segment, records)) = model.acknowledged.iter_mut().next() {
+                        let (settled, offsets): (Vec<u64>, Vec<u32>) =
+                            records.drain(..count.min(records.len())).unzip();
+                        model.has_failed |= note(&fs, *segment, &offsets).is_err();
+                        model.settled.extend(settled);
+                    }
+                }
                 Step::FailAfter(calls) => fs.fail_after(calls),
                 Step::Fail(call) => fs.fail(call),
                 Step::FillUp(room) => fs.fill_up(room),
                 Step::Heal => fs.heal(),
                 Step::Crash(_) | Step::Kill => {
                     fs = match step {
-                        Step::Crash(seed) => fs.crash(&mut Choices(seed)),
+                        Step::Crash(seed) => {
+                            // Notes are not synced.
+                            model.has_failed = true;
+                            fs.crash(&mut Choices(seed))
+                        }
                         _ => fs.kill(),
                     };
                     let (reopened, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
                     model.check(&fs, &recovered);
+                    model.settled.clear();
+                    model.has_failed = false;
                     log = reopened;
                 }
             }

@@ -52,8 +52,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Takes a batch from the projects that are due, each its share.
     fn board(&mut self) -> (Vec<Seat>, Vec<Held>) {
         let now = Instant::now();
-        // Half of what a project may have in memory: the other half takes in what arrives meanwhile.
-        let share = self.settings.buffer_events.div_ceil(2).min(BATCH_EVENTS);
+        let memory = self.settings.buffer_events;
         let (mut seats, mut batch) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut is_last_round = false;
@@ -64,6 +63,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         {
             if let Some(project) = self.projects.get_mut(&id) {
                 let again = self.closed || project.tries_again(now);
+                let share = project.share(memory).min(BATCH_EVENTS);
                 project.give_turn(TURN_BYTES);
                 while batch.len() < BATCH_EVENTS
                     && bytes < BATCH_BYTES

@@ -121,7 +121,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         loop {
             self.take_off();
             if let Some(journal) = &mut self.journal {
-                journal.remove();
+                journal.tidy();
             }
             self.clean();
             if let Some(journal) = &mut self.journal {
@@ -142,7 +142,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 }
                 done = done(&mut self.journal) => match done.context("a job of the log panicked")? {
                     Done::Committed(committed) => self.acknowledge(committed),
-                    Done::Removed(removed) => if let Some(journal) = &mut self.journal { journal.removed(removed) },
+                    Done::Tidied(tidied) => if let Some(journal) = &mut self.journal { journal.tidied(tidied) },
                     Done::Cleaned(cleaned) => self.cleaned(cleaned),
                 },
                 // Before the commands, which may come without end.

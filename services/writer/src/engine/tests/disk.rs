@@ -46,6 +46,29 @@ async fn what_was_acknowledged_survives_the_engine_and_a_change_of_its_shards() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_settled_before_a_kill_is_not_stored_again() {
+    let (sink, disk) = (Script::open(), Simulated::default());
+    let (project, quiet) = (ProjectId::new(), ProjectId::new());
+    let bench = Bench::simulated(&sink, settings(), std::slice::from_ref(&disk));
+    // It is not due, and keeps the segment.
+    let left = bench.accept(quiet, 1).await;
+    bench.accept(project, 50).await;
+    assert_eq!(bench.settled(project).await.stored, 50);
+    while !disk.names().iter().any(|name| name.ends_with(".settled")) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bench.kill().await;
+    let sink = Script::open();
+    let disk = disk.kill();
+    let bench = Bench::simulated(&sink, settings(), std::slice::from_ref(&disk));
+    assert_eq!(bench.account(project).await.accepted, 0);
+    bench.settled(quiet).await;
+    assert_eq!(sink.stored(), [(quiet, left[0])]);
+    bench.close().await;
+    assert_eq!(disk.names(), [""; 0], "nothing is left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_a_log_a_flush_is_tried_for_as_long_as_the_database_is_away() {
     let (sink, project, directory) = (Script::open(), ProjectId::new(), ScratchDir::new());
     let bench = Bench::on_disk(&sink, settings(), &directory);

@@ -15,7 +15,7 @@ fn shell(script: &str) -> Process {
 #[tokio::test]
 async fn the_addresses_of_a_ready_process_are_read() {
     let mut process =
-        shell("echo starting >&2; echo 'script ready grpc=127.0.0.1:40001 admin=127.0.0.1:40002'; sleep 600");
+        shell("echo starting >&2; echo 'script ready grpc=127.0.0.1:40001 admin=127.0.0.1:40002'; exec sleep 600");
     let addresses = process.ready().await;
     assert_eq!(addresses.len(), 2);
     assert_eq!(addresses["admin"].port(), 40002);
@@ -33,7 +33,7 @@ async fn a_process_that_ends_before_it_is_ready_shows_what_it_wrote() {
 #[tokio::test]
 #[should_panic(expected = "script did not write the line waited for within")]
 async fn a_line_that_does_not_come_is_not_waited_for_forever() {
-    shell("echo something else; sleep 600")
+    shell("echo something else; exec sleep 600")
         .wait_for_line(|line| line == "this", Duration::from_millis(100))
         .await;
 }

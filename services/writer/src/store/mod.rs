@@ -80,7 +80,7 @@ impl Store {
         gone: &HashSet<ProjectId>,
         suspects: Suspects,
     ) -> Result<Vec<Outcome>, DatabaseError> {
-        let mut transaction = connection.begin().await?;
+        let mut transaction = connection.begin_with(duplicates::BEGIN).await?;
         let stored = duplicates::stored_already(&mut transaction, batch, suspects).await?;
         let mut seen = HashMap::new();
         let outcomes: Vec<(Outcome, bool)> = batch

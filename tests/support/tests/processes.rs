@@ -14,8 +14,9 @@ fn shell(script: &str) -> Process {
 
 #[tokio::test]
 async fn the_addresses_of_a_ready_process_are_read() {
-    let mut process =
-        shell("echo starting >&2; echo 'script ready grpc=127.0.0.1:40001 admin=127.0.0.1:40002'; exec sleep 600");
+    let mut process = shell(
+        "echo starting >&2; echo 'script ready grpc=127.0.0.1:40001 admin=127.0.0.1:40002'; exec sleep 600",
+    );
     let addresses = process.ready().await;
     assert_eq!(addresses.len(), 2);
     assert_eq!(addresses["admin"].port(), 40002);

@@ -6,7 +6,7 @@
 use super::held::Held;
 
 /// How many bytes of a shard's events may wait in memory; what is beyond waits in the log.
-const LIMIT: usize = 16 * 1024 * 1024;
+const LIMIT: usize = 4 * 1024 * 1024;
 
 /// See the [module](self).
 #[derive(Debug)]

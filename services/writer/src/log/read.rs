@@ -129,13 +129,16 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
         recovered.torn_bytes += u64::from(scan.length);
         return fs.remove(&name);
     }
-    recovered.segments.insert(scan.segment, scan.length);
+    // Whatever can be told of what is lost stays where it is.
+    let is_cut = scan.end >= scan.acknowledged && scan.end < scan.length;
+    recovered.segments.insert(scan.segment, if is_cut { scan.end } else { scan.length });
     recovered.before = Header { before: scan.segment, acknowledged: scan.acknowledged };
     if !scan.has_header {
         recovered.damage.push(Damage { segment: name.clone(), offset: 0, length: size(HEADER)? });
     }
-    // It may be shorter than what was acknowledged.
-    let tail = scan.end..scan.length.max(scan.acknowledged);
+    // It may be shorter than what was acknowledged, and even than its header, which is told already.
+    let begin = if scan.has_header { scan.end } else { scan.end.max(size(HEADER)?) };
+    let tail = begin..scan.length.max(scan.acknowledged).max(begin);
     for gap in scan.gaps.iter().chain([&tail]) {
         let lost = gap.start..gap.end.min(scan.acknowledged);
         if !lost.is_empty() {
@@ -147,8 +150,7 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
         }
         recovered.torn_bytes += u64::from(gap.end - gap.start.max(lost.end));
     }
-    // Whatever can be told of what is lost stays where it is.
-    if scan.end >= scan.acknowledged && scan.end < scan.length {
+    if is_cut {
         let mut file = fs.open(&name)?;
         fs.truncate(&mut file, scan.end)?;
         fs.sync(&mut file)?;

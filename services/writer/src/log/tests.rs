@@ -233,6 +233,35 @@ fn an_acknowledged_tail_that_is_gone_is_damage() {
 }
 
 #[test]
+fn a_segment_that_is_cut_off_in_its_header_is_damaged_there_and_behind_it() {
+    for length in 0..HEADER {
+        let fs = Simulated::default();
+        let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+        let lost = log.commit(&[record(0)]).unwrap()[0];
+        log.seal();
+        let kept = log.commit(&[record(2)]).unwrap()[0];
+        fs.replace(&name(1), fs.content(&name(1))[..length].to_vec());
+        let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
+        let damage = |offset, length| Damage { segment: name(1), offset, length };
+        let header = size(HEADER).unwrap();
+        assert_eq!(recovered.damage, [damage(0, header), damage(lost.offset, lost.length)], "{length}");
+        assert_eq!(recovered.records.iter().map(|found| found.position).collect::<Vec<_>>(), [kept]);
+    }
+}
+
+#[test]
+fn a_segment_has_the_length_to_which_its_torn_tail_was_cut() {
+    let fs = Simulated::default();
+    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let position = log.commit(&[record(0)]).unwrap()[0];
+    let end = position.offset + position.length;
+    fs.replace(&name(1), [fs.content(&name(1)), vec![1; 30]].concat());
+    let (_, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
+    assert_eq!((recovered.segments[&1], recovered.torn_bytes), (end, 30));
+    assert_eq!(fs.content(&name(1)).len(), end as usize);
+}
+
+#[test]
 fn what_a_failed_group_leaves_behind_is_no_damage() {
     for (seed, call) in (0..100).zip([Call::Truncate, Call::Sync].into_iter().cycle()) {
         let fs = Simulated::default();

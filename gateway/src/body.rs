@@ -89,7 +89,7 @@ impl Bodies {
             }
             return Err(status::request_too_large(limit).into());
         }
-        let mut bytes = BytesMut::new();
+        let mut bytes = Gathered::default();
         let mut space: Option<OwnedSemaphorePermit> = None;
         while let Some(data) = body.next().await? {
             if bytes.len() + data.len() > limit {
@@ -98,9 +98,9 @@ impl Bodies {
                 return Err(status::request_too_large(limit).into());
             }
             self.extend(&mut space, data.len())?;
-            bytes.extend_from_slice(&data);
+            bytes.add(data);
         }
-        Ok(Held { bytes: bytes.freeze(), _space: space })
+        Ok(Held { bytes: bytes.into(), _space: space })
     }
 
     /// Undoes the encoding of a body, which has at most `limit` bytes then, by the deadline.
@@ -142,6 +142,37 @@ impl Bodies {
             .ok()
             .and_then(|bytes| Arc::clone(&self.space).try_acquire_many_owned(bytes).ok())
             .ok_or_else(|| status::shed("the gateway has too many requests in memory: try again").into())
+    }
+}
+
+/// The pieces of a body. Most bodies are one, which is not copied.
+#[derive(Debug, Default)]
+struct Gathered {
+    first: Bytes,
+    /// All, if there are several.
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.first.len().max(self.all.len())
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        if self.len() == 0 {
+            self.first = piece;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&piece);
+    }
+}
+
+impl From<Gathered> for Bytes {
+    fn from(gathered: Gathered) -> Self {
+        if gathered.all.is_empty() { gathered.first } else { gathered.all.freeze() }
     }
 }
 

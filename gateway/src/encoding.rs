@@ -6,14 +6,16 @@
 use std::io::{self, Read};
 
 use brotli_decompressor::{BrotliDecoderParameter, Decompressor};
-use bytes::{Buf as _, Bytes, BytesMut, buf::Reader};
-use flate2::{Decompress, FlushDecompress, Status as Inflated, bufread::MultiGzDecoder};
+use bytes::{Buf as _, Bytes, buf::Reader};
+use flate2::{Decompress, DecompressError, FlushDecompress, Status as Inflated};
 use http::{HeaderMap, header};
 
 /// How much is decoded between two looks at the limit.
 const PIECE: usize = 64 << 10;
 /// So many pieces are decoded before others get their turn: about a millisecond of work.
 const PIECES_PER_TURN: usize = 4;
+/// The window of gzip, as a power of two: the largest that there is.
+const WINDOW_BITS: u8 = 15;
 /// The largest window of zstd, as a power of two: what its levels up to 19 use, and no more than 8 MiB.
 const ZSTD_WINDOW: u32 = 23;
 
@@ -101,12 +103,20 @@ impl Encoding {
         mut make_room: impl FnMut(usize) -> Result<(), E>,
     ) -> Result<Bytes, DecodeError<E>> {
         let damaged = |error: &io::Error| DecodeError::Damaged(self.explain(error));
-        // Most bodies of events become five times as large, and need no second allocation then.
-        let mut decoded = BytesMut::with_capacity(body.len().saturating_mul(5).min(limit));
-        let mut reader = self.reader(body).map_err(|error| damaged(&error))?;
-        let mut piece = vec![0; PIECE.min(limit + 1)];
+        let mut source = self.decoder(body).map_err(|error| damaged(&error))?;
+        let mut decoded = source.begin(limit).map_err(|error| damaged(&error))?;
+        make_room(decoded.len()).map_err(DecodeError::NoRoom)?;
+        let mut piece = Vec::new();
         for turn in 1.. {
-            let length = reader.read(&mut piece).map_err(|error| damaged(&error))?;
+            // One more than the limit: what is as long as that is told from what is longer.
+            if decoded.len() > limit {
+                return Err(DecodeError::TooLarge);
+            }
+            if source.has_ended() {
+                break;
+            }
+            piece.resize(PIECE.min(limit + 1), 0);
+            let length = source.read(&mut piece).map_err(|error| damaged(&error))?;
             if length == 0 {
                 break;
             }
@@ -117,25 +127,28 @@ impl Encoding {
             if decoded.capacity() - decoded.len() < length {
                 // Never to more than the limit, which doubling would pass.
                 let more = decoded.capacity().min(limit - decoded.len()).max(length);
-                decoded.reserve(more);
+                decoded.reserve_exact(more);
             }
             decoded.extend_from_slice(&piece[..length]);
             if turn % PIECES_PER_TURN == 0 {
                 tokio::task::yield_now().await;
             }
         }
-        Ok(decoded.freeze())
+        Ok(decoded.into())
     }
 
-    fn reader(self, body: Bytes) -> io::Result<Box<dyn Read + Send>> {
+    fn decoder(self, body: Bytes) -> io::Result<Decoder> {
         Ok(match self {
-            Self::Gzip => Box::new(MultiGzDecoder::new(body.reader())),
-            Self::Deflate => Box::new(Inflate { zlib: Decompress::new(has_zlib_header(&body)), body }),
-            Self::Brotli => Box::new(brotli(body)),
+            Self::Gzip => Decoder::Inflate(Inflate::new(body, Wrapping::Gzip)),
+            Self::Deflate => {
+                let wrapping = if has_zlib_header(&body) { Wrapping::Zlib } else { Wrapping::None };
+                Decoder::Inflate(Inflate::new(body, wrapping))
+            }
+            Self::Brotli => Decoder::Other(Box::new(brotli(body))),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(body.reader())?;
                 decoder.window_log_max(ZSTD_WINDOW)?;
-                Box::new(decoder)
+                Decoder::Other(Box::new(decoder))
             }
         })
     }
@@ -162,26 +175,106 @@ fn has_zlib_header(body: &[u8]) -> bool {
     matches!(body, [first, second, ..] if first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0)
 }
 
-/// Reads deflated data. (The library's own reader takes a stream that is cut off for one that ends there.)
-struct Inflate {
-    zlib: Decompress,
-    body: Bytes,
+/// What undoes an encoding.
+enum Decoder {
+    Inflate(Inflate),
+    Other(Box<dyn Read + Send>),
 }
 
-impl Read for Inflate {
+impl Decoder {
+    /// What the decoded body begins with, as far as that goes without another copy of it: most bodies of events are whole then.
+    /// Up to `limit` bytes, and one more if there are more.
+    fn begin(&mut self, limit: usize) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Inflate(inflate) => inflate.begin(limit),
+            Self::Other(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether it is known that no more comes.
+    fn has_ended(&self) -> bool {
+        matches!(self, Self::Inflate(Inflate { has_ended: true, .. }))
+    }
+
+    /// The next piece; of no length at the end.
     fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
-            let inflated = self.zlib.decompress(&self.body, piece, FlushDecompress::None)?;
-            let consumed = usize::try_from(self.zlib.total_in() - read).map_err(io::Error::other)?;
-            let length = usize::try_from(self.zlib.total_out() - written).map_err(io::Error::other)?;
-            self.body.advance(consumed);
-            if length > 0 || inflated == Inflated::StreamEnd {
-                return Ok(length);
+        match self {
+            Self::Inflate(inflate) => inflate.read(piece),
+            Self::Other(reader) => reader.read(piece),
+        }
+    }
+}
+
+/// What is around deflated data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrapping {
+    None,
+    Zlib,
+    Gzip,
+}
+
+/// Inflates a body. (The library's own readers copy all of it once more, and take raw data that are cut off for whole.)
+struct Inflate {
+    zlib: Decompress,
+    wrapping: Wrapping,
+    body: Bytes,
+    has_ended: bool,
+}
+
+impl Inflate {
+    fn new(body: Bytes, wrapping: Wrapping) -> Self {
+        Self { zlib: wrapping.decompress(), wrapping, body, has_ended: false }
+    }
+
+    /// See [`Decoder::begin`].
+    fn begin(&mut self, limit: usize) -> io::Result<Vec<u8>> {
+        // Most bodies of events become less than five times as large.
+        let length = self.body.len().saturating_mul(5).min(limit + 1).min(PIECE * PIECES_PER_TURN);
+        let mut decoded = Vec::with_capacity(length);
+        while !self.has_ended && decoded.len() < decoded.capacity() {
+            self.step(|zlib, body| zlib.decompress_vec(body, &mut decoded, FlushDecompress::Finish))?;
+        }
+        Ok(decoded)
+    }
+
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let mut length = 0;
+        while !self.has_ended && length == 0 {
+            length = self.step(|zlib, body| zlib.decompress(body, piece, FlushDecompress::None))?;
+        }
+        Ok(length)
+    }
+
+    /// Does something with what is left of the body; how many bytes that gave. It gives none only if the body goes on.
+    fn step(
+        &mut self,
+        decompress: impl FnOnce(&mut Decompress, &[u8]) -> Result<Inflated, DecompressError>,
+    ) -> io::Result<usize> {
+        let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
+        let inflated = decompress(&mut self.zlib, &self.body)?;
+        let consumed = usize::try_from(self.zlib.total_in() - read).map_err(io::Error::other)?;
+        let length = usize::try_from(self.zlib.total_out() - written).map_err(io::Error::other)?;
+        self.body.advance(consumed);
+        if inflated == Inflated::StreamEnd {
+            // A body of gzip is one member or several.
+            if self.wrapping == Wrapping::Gzip && !self.body.is_empty() {
+                self.zlib = self.wrapping.decompress();
+            } else {
+                self.has_ended = true;
             }
-            if consumed == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+        } else if consumed == 0 && length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(length)
+    }
+}
+
+impl Wrapping {
+    fn decompress(self) -> Decompress {
+        match self {
+            Self::None => Decompress::new(false),
+            Self::Zlib => Decompress::new(true),
+            Self::Gzip => Decompress::new_gzip(WINDOW_BITS),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Logs and traces: `tracing` to standard error, and to an OTLP receiver where one is configured. Also what
 //! carries a trace from one process to the next (W3C Trace Context).
 
-use std::io::IsTerminal as _;
+use std::{
+    io::IsTerminal as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::Context as _;
 use http::HeaderMap;
@@ -18,6 +21,12 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 
 use crate::config::{ConfigError, LogFormat, ProcessArgs};
 
+/// The header that carries a trace.
+const TRACE_PARENT: &str = "traceparent";
+
+/// Whether this process records traces. (What receives spans is one for the whole process, too.)
+static RECORDS: AtomicBool = AtomicBool::new(false);
+
 /// Sends what is still unsent when the process ends.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -33,7 +42,10 @@ impl Telemetry {
         let provider = args.otlp_endpoint.as_deref().map(|endpoint| provider(name, endpoint)).transpose()?;
         let traces = provider.as_ref().map(|provider| {
             // The exporter's own calls must not be traced, or each export would cause the next.
-            let filter = EnvFilter::new("info,h2=off,hyper=off,tonic=off,tower=off,opentelemetry=off");
+            // Calls that the gateway makes are spans for traces alone; in the log they would say what their request's says.
+            let filter = EnvFilter::new(
+                "info,mesher_gateway::call=debug,h2=off,hyper=off,tonic=off,tower=off,opentelemetry=off",
+            );
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("mesher"))
                 .with_location(false)
@@ -59,6 +71,7 @@ impl Telemetry {
             .try_init()
             .context("the log cannot be set up twice in one process")?;
         global::set_text_map_propagator(TraceContextPropagator::new());
+        RECORDS.store(provider.is_some(), Ordering::Relaxed);
         Ok(Self { provider })
     }
 
@@ -82,17 +95,28 @@ fn provider(name: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvi
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
+/// Whether this process records traces: what only they show of a span need not be made otherwise.
+pub fn records_traces() -> bool {
+    RECORDS.load(Ordering::Relaxed)
+}
+
 /// Makes `span` a child of the span that the sender of `headers` was in, if it said so.
 pub fn continue_trace(span: &Span, headers: &HeaderMap) {
+    if !records_traces() || !headers.contains_key(TRACE_PARENT) {
+        return;
+    }
     let parent = global::get_text_map_propagator(|propagator| propagator.extract(&HeaderReader(headers)));
     if parent.span().span_context().is_valid() {
-        // Fails only when nothing records traces, and then there is nothing to continue.
+        // Fails only when the span is not recorded, and then there is nothing to continue.
         let _ = span.set_parent(parent);
     }
 }
 
 /// Adds to `headers` the current span, for the receiver to continue.
 pub fn propagate_trace(headers: &mut HeaderMap) {
+    if !records_traces() {
+        return;
+    }
     let context = Span::current().context();
     global::get_text_map_propagator(|propagator| {
         propagator.inject_context(&context, &mut HeaderWriter(headers));

@@ -5,7 +5,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,12 +26,15 @@ use tonic::{
     Status, Streaming,
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
-use tracing::{Instrument as _, Span};
+use tracing::{Instrument as _, Span, field};
 
 use crate::service::{Service, rpc_status};
 
 /// The most parcels in hand of one stream; it is not read on while there are so many.
 const MAX_PARCELS: usize = 1000;
+/// The most bytes of messages with parcels in hand, of which one may be the last that went beyond it: a message stays in memory
+/// until all of its parcels are answered.
+const MAX_BYTES: usize = 8 << 20;
 /// An answer that has so many bytes takes no more results. One parcel's errors can be hundreds of kilobytes, and whoever reads
 /// the answer takes only so much: what all parcels in hand come to could be more.
 const FULL: usize = 256 << 10;
@@ -45,12 +48,34 @@ pub(crate) struct Streamed {
     metadata: MetadataMap,
     requests: Option<Streaming<StoreStreamRequest>>,
     parcels: JoinSet<ParcelResult>,
+    /// Of the messages that these came in.
+    bytes: Arc<AtomicUsize>,
     /// Whether a valid key came, with the stream or with a parcel.
     has_key: Arc<AtomicBool>,
     /// When one must have come.
     key_by: Instant,
     /// What the stream ends with when the parcels in hand are answered.
     end: Option<Status>,
+}
+
+/// A message with parcels in hand, which is in memory until this is dropped.
+struct InMemory {
+    size: usize,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl InMemory {
+    fn new(message: &StoreStreamRequest, bytes: &Arc<AtomicUsize>) -> Arc<Self> {
+        let size = message.encoded_len();
+        bytes.fetch_add(size, Ordering::Relaxed);
+        Arc::new(Self { size, bytes: Arc::clone(bytes) })
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        self.bytes.fetch_sub(self.size, Ordering::Relaxed);
+    }
 }
 
 /// A bug.
@@ -67,8 +92,8 @@ impl Streamed {
     ) -> Self {
         let has_key = Arc::new(AtomicBool::new(metadata.contains_key(API_KEY_HEADER)));
         let key_by = Instant::now() + KEYLESS;
-        let (requests, parcels) = (Some(requests), JoinSet::new());
-        Self { service, metadata, requests, parcels, has_key, key_by, end: None }
+        let (requests, parcels, bytes) = (Some(requests), JoinSet::new(), Arc::default());
+        Self { service, metadata, requests, parcels, bytes, has_key, key_by, end: None }
     }
 
     /// The answers. An error ends them, and so does the shutdown, between two requests; the parcels in hand are answered
@@ -79,7 +104,7 @@ impl Streamed {
 
     async fn next(&mut self) -> Option<Result<StoreStreamResponse, Status>> {
         loop {
-            let (open, room) = (self.requests.is_some(), self.parcels.len() < MAX_PARCELS);
+            let (open, room) = (self.requests.is_some(), self.has_room());
             let is_keyless = !self.has_key.load(Ordering::Relaxed);
             let Self { service, requests, parcels, key_by, .. } = &mut *self;
             let reading = async {
@@ -98,7 +123,7 @@ impl Streamed {
                         self.end_with(Some(status::credentials_missing(why)));
                     }
                 }
-                Some(done) = parcels.join_next() => return Some(self.answered(done)),
+                Some(done) = parcels.join_next() => return Some(self.answered(done).await),
                 request = reading, if open && room => match request {
                     Ok(Some(request)) if request.parcels.is_empty() => match self.store(request).await {
                         Ok(answer) => return Some(Ok(answer)),
@@ -111,6 +136,11 @@ impl Streamed {
                 else => return self.end.take().map(Err),
             }
         }
+    }
+
+    /// Whether it is read on. What makes room is a parcel that is done, which is looked for all the time.
+    fn has_room(&self) -> bool {
+        self.parcels.len() < MAX_PARCELS && self.bytes.load(Ordering::Relaxed) < MAX_BYTES
     }
 
     fn end_with(&mut self, status: Option<Status>) {
@@ -132,18 +162,26 @@ impl Streamed {
 
     /// Has parcels stored, each in a task of its own: none waits for another.
     fn take(&mut self, request: StoreStreamRequest) {
+        let message = InMemory::new(&request, &self.bytes);
         for parcel in request.parcels {
             let (service, has_key) = (self.service.clone(), Arc::clone(&self.has_key));
-            let span = span(&parcel);
-            self.parcels.spawn(async move { done(&service, parcel, &has_key).await }.instrument(span));
+            let (span, message) = (span(&parcel), Arc::clone(&message));
+            let task = async move {
+                let result = done(&service, parcel, &has_key).await;
+                drop(message);
+                result
+            };
+            self.parcels.spawn(task.instrument(span));
         }
     }
 
-    /// The answer to a parcel that is done, and to others that are done besides, until it is full.
-    fn answered(
+    /// The answer to a parcel that is done, and to others that are done besides, until it is full. Those that were acknowledged at
+    /// the same moment get their turn before: each answer wakes whoever takes it.
+    async fn answered(
         &mut self,
         done: Result<ParcelResult, tokio::task::JoinError>,
     ) -> Result<StoreStreamResponse, Status> {
+        tokio::task::yield_now().await;
         let (mut parcels, mut bytes) = (Vec::new(), 0);
         let mut next = Some(done);
         while let Some(done) = next {
@@ -197,10 +235,14 @@ fn credentials(parcel: &Parcel) -> MetadataMap {
 fn span(parcel: &Parcel) -> Span {
     let span = tracing::info_span!(
         "parcel",
-        otel.name = "mesher.writer.v1.WriterService/StoreStream",
-        otel.kind = "server",
+        otel.name = field::Empty,
+        otel.kind = field::Empty,
         request_id = parcel.request_id,
     );
+    if !telemetry::records_traces() {
+        return span;
+    }
+    span.record("otel.name", "mesher.writer.v1.WriterService/StoreStream").record("otel.kind", "server");
     if let Ok(trace) = parcel.trace_parent.parse() {
         let mut metadata = MetadataMap::with_capacity(1);
         metadata.insert("traceparent", trace);

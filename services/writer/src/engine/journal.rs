@@ -160,6 +160,11 @@ impl<F: FileSystem> Journal<F> {
         self.log.is_none() || !self.waiting.is_empty()
     }
 
+    /// Whether the next group would be begun at once.
+    pub(super) fn is_about_to_start(&self) -> bool {
+        self.log.is_some() && !self.waiting.is_empty()
+    }
+
     /// Adds to the next group.
     pub(super) fn append(&mut self, entry: Entry) {
         self.waiting_bytes += entry.bytes;

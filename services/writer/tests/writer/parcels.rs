@@ -102,6 +102,22 @@ async fn many_errors_are_told_in_several_answers() {
 }
 
 #[tokio::test]
+async fn many_large_parcels_are_all_answered() {
+    const MESSAGES: u64 = 10;
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    // Several times as many bytes as a stream has in hand at once, in messages that are each a large part of that.
+    let event = format!(r#"{{"message":"m","extra":{{"text":"{}"}}}}"#, "x".repeat(1_000_000));
+    let requests = (0..MESSAGES).map(|message| {
+        let parcels = (1..=4).map(|number| parcel(message * 4 + number, &key, &[&event]));
+        request(parcels.collect())
+    });
+    let answers = answers(stream(&suite, requests.collect()).await).await;
+    assert_eq!(answers.keys().copied().collect::<Vec<_>>(), (1..=MESSAGES * 4).collect::<Vec<_>>());
+    assert!(answers.values().all(|answer| answer.error.is_none()), "{answers:?}");
+}
+
+#[tokio::test]
 async fn what_is_sent_again_by_its_fallback_id_is_one_event() {
     let suite = Suite::start().await;
     let key = suite.key().await;

@@ -45,6 +45,9 @@ use crate::{
 /// what the servers may take it is below the grace period.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);
 
+/// How many commands are obeyed before it is looked at what else there is to do.
+const COMMANDS_AT_ONCE: usize = 64;
+
 /// A shard that is to be run.
 #[derive(Debug)]
 pub struct Shard<S, F: FileSystem = Directory> {
@@ -158,7 +161,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                     self.leave_at = None;
                 }
                 command = self.commands.recv(), if !self.closed && has_room => match command {
-                    Some(command) => self.obey(command),
+                    Some(command) => self.obey_all(command).await,
                     None => self.finish(),
                 },
             }
@@ -174,6 +177,24 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     fn is_done(&self) -> bool {
         let busy = self.journal.as_ref().is_some_and(Journal::is_busy);
         self.closed && !busy && (self.left || (self.flights.is_empty() && self.due.is_empty()))
+    }
+
+    /// Obeys a command, and those that others give at this moment: they get their turn before the log begins to sync a group, in
+    /// which they would be too late. No time passes where there are none.
+    async fn obey_all(&mut self, first: Command) {
+        self.obey(first);
+        if self.journal.as_ref().is_some_and(Journal::is_about_to_start) {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..COMMANDS_AT_ONCE {
+            if !self.journal.as_ref().is_none_or(Journal::has_room) {
+                return;
+            }
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(_) => return,
+            }
+        }
     }
 
     fn obey(&mut self, command: Command) {

@@ -25,6 +25,7 @@ use tracing::{Instrument as _, Span, field};
 use self::codec::BytesCodec;
 use crate::{
     deadline::Deadline,
+    guard::Attempt,
     merge,
     route::Route,
     upstream::{Answer, Failure, Replica, Upstream, caused_by},
@@ -102,16 +103,25 @@ pub(crate) async fn answer(
             route.upstream.call(route.upstream.turn(), route.is_idempotent, once).await
         }
     };
+    in_span(route, context, called).await
+}
+
+/// What a call gives, in a span of its own, if that is in time.
+async fn in_span<T>(
+    route: &Route,
+    context: Context<'_>,
+    called: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
     let span = span(route);
-    async {
+    // Every future that it is wrapped in has room for it twice: as it came, and where it is polled.
+    let called = Box::pin(called);
+    let answer = async {
         let answer = context.deadline.bound(called).await;
-        let answer = answer
-            .and_then(|answer| answer.map_err(|status| explain(status, &route.upstream, &context.deadline)));
-        ended(&Span::current(), answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
-        answer
-    }
-    .instrument(span)
-    .await
+        answer.and_then(|answer| answer.map_err(|status| explain(status, &route.upstream, &context.deadline)))
+    };
+    let answer = answer.instrument(span.clone()).await;
+    ended(&span, answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+    answer
 }
 
 /// One answer of those of all replicas.
@@ -163,46 +173,48 @@ pub(crate) async fn stream(
     }
 }
 
-/// Has the writer of `route` store events that came in one request, by the key that came with it.
+/// Who sends events, as the writer is to know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// The API key; empty where there is none, which is the writer's to refuse.
+    pub(crate) key: String,
+    /// The number of the project that it must belong to, where the request names one.
+    pub(crate) project_number: Option<u64>,
+    /// What is told whether the key is valid; none where there is no key.
+    pub(crate) attempt: Option<Arc<Attempt>>,
+}
+
+/// Has the writer of `route` store events that came in one request.
 pub(crate) async fn store(
     route: &Route,
     events: Vec<EventPayload>,
+    sender: &Sender,
     context: Context<'_>,
 ) -> Result<Answer, Status> {
-    let span = span(route);
-    async {
-        let parcel = parcel(events, context)?;
-        let answer = context.deadline.bound(route.upstream.store(parcel)).await;
-        let answer = answer
-            .and_then(|answer| answer.map_err(|status| explain(status, &route.upstream, &context.deadline)));
-        ended(&Span::current(), answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
-        answer
-    }
-    .instrument(span)
-    .await
+    let called = async {
+        let parcel = parcel(events, sender, context)?;
+        route.upstream.store(parcel, sender.attempt.as_ref()).await
+    };
+    in_span(route, context, called).await
 }
 
 /// The events of a request, with what the writer has to know of it.
-fn parcel(events: Vec<EventPayload>, context: Context<'_>) -> Result<Parcel, Status> {
-    let text = |name: &str| {
-        let value = context.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
-        // What is no text is no key either, and the writer says so.
-        String::from_utf8_lossy(value).into_owned()
-    };
-    let (api_key, project_number) = (text(API_KEY_HEADER), text(PROJECT_NUMBER_HEADER));
-    if api_key.len() + project_number.len() > MAX_CREDENTIALS {
+fn parcel(events: Vec<EventPayload>, sender: &Sender, context: Context<'_>) -> Result<Parcel, Status> {
+    if sender.key.len() > MAX_CREDENTIALS {
         return Err(too_long());
     }
     let mut headers = HeaderMap::new();
     trace(&mut headers, context);
-    let trace_parent = headers.get(TRACE_PARENT).and_then(|value| value.to_str().ok());
+    let text = |value: Option<&HeaderValue>| {
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
     Ok(Parcel {
         sequence: 0,
-        api_key,
-        project_number,
+        api_key: sender.key.clone(),
+        project_number: sender.project_number.map(|number| number.to_string()).unwrap_or_default(),
         events,
-        trace_parent: trace_parent.unwrap_or_default().to_owned(),
-        request_id: context.request_id.to_str().unwrap_or_default().to_owned(),
+        trace_parent: text(headers.get(TRACE_PARENT)),
+        request_id: text(Some(context.request_id)),
     })
 }
 
@@ -235,7 +247,7 @@ impl Messages {
 }
 
 fn span(route: &Route) -> Span {
-    tracing::info_span!(
+    tracing::debug_span!(
         "call",
         otel.name = route.rpc_path.path().trim_start_matches('/'),
         otel.kind = "client",
@@ -317,7 +329,8 @@ fn explain(status: Status, upstream: &Upstream, deadline: &Deadline) -> Status {
         return status;
     }
     if status.source().is_some() {
-        tracing::warn!(upstream = upstream.name(), cause = ?status, "a service did not answer");
+        // That its replica is away is said where that is found out, and not again with every call.
+        tracing::debug!(upstream = upstream.name(), cause = ?status, "a service did not answer");
         return status::service_unavailable(upstream.name());
     }
     match status.code() {

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
+use self::events::Entrance;
 use crate::{
     body::Bodies,
     call::Origin,
@@ -49,7 +50,7 @@ pub(crate) struct Gateway {
     room: Arc<Semaphore>,
     probe_room: Semaphore,
     bodies: Bodies,
-    guard: Guard,
+    guard: Arc<Guard>,
     metrics: Metrics,
     events: EventMetrics,
     /// Unless the API has no RPC that takes events.
@@ -81,7 +82,7 @@ impl Gateway {
     ) -> Arc<Self> {
         let writer = routes.iter().find(|route| route.ingest == Some(Ingest::StoreBatch)).cloned();
         let sentry = writer.map(|writer| Sentry::new(writer, limits.max_envelope as usize, registry));
-        let (guard, bodies) = (Guard::new(&limits, registry), Bodies::new(limits.body_timeout));
+        let (guard, bodies) = (Arc::new(Guard::new(&limits, registry)), Bodies::new(limits.body_timeout));
         let room = Semaphore::new(usize::try_from(limits.max_requests).unwrap_or(Semaphore::MAX_PERMITS));
         Arc::new(Self {
             routes,
@@ -104,7 +105,10 @@ impl Gateway {
     /// Answers a request that came from `peer`.
     pub(crate) async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        headers::note_public_url(&mut parts);
+        // What answers SDKs makes no links.
+        if Endpoint::at(parts.uri.path()).is_none() {
+            headers::note_public_url(&mut parts);
+        }
         let request_id = headers::request_id(&parts.headers);
         let path = parts.uri.path();
         let mut response = match (path, self.pages.at(path)) {
@@ -158,16 +162,20 @@ impl Gateway {
         let client = self.proxies.client(peer.ip(), &parts.headers);
         let span = tracing::info_span!(
             "http.request",
-            otel.name = format!("{} {route}", parts.method),
-            otel.kind = "server",
+            otel.name = field::Empty,
+            otel.kind = field::Empty,
             otel.status_code = field::Empty,
             http.request.method = %parts.method,
-            http.route = route,
+            http.route = &*route,
             http.response.status_code = field::Empty,
             client.address = %client,
             request_id = request_id.to_str().unwrap_or_default(),
         );
-        telemetry::continue_trace(&span, &parts.headers);
+        let records_traces = telemetry::records_traces();
+        if records_traces {
+            span.record("otel.name", format!("{} {route}", parts.method)).record("otel.kind", "server");
+            telemetry::continue_trace(&span, &parts.headers);
+        }
         let in_hand = self.metrics.begin(&parts.method, route);
         async {
             let origin = Origin { headers: &parts.headers, request_id, client };
@@ -176,9 +184,11 @@ impl Gateway {
                 Target::Api(lookup) => self.api(lookup, parts, body, origin).await,
             };
             let code = response.status();
-            Span::current().record("http.response.status_code", code.as_u16());
-            if code.is_server_error() {
-                Span::current().record("otel.status_code", "ERROR");
+            if records_traces {
+                Span::current().record("http.response.status_code", code.as_u16());
+                if code.is_server_error() {
+                    Span::current().record("otel.status_code", "ERROR");
+                }
             }
             tracing::debug!(status = code.as_u16(), "request ended");
             let in_hand = in_hand.answered(code);
@@ -242,8 +252,7 @@ impl Gateway {
             }
         };
         if let Some(ingest) = route.ingest {
-            let served = self.ingest(ingest, route, parts, body, origin).await;
-            return self.counted(&route.template.to_string(), served).map_err(|refused| refused.error);
+            return self.take_in(Entrance::Api(ingest, route), parts, body, origin).await;
         }
         let room = self.room()?;
         if route.is_open {

@@ -8,12 +8,14 @@
 use std::{
     hash::{BuildHasher as _, Hash, RandomState},
     net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use http::request::Parts;
 use mesher_common::{
-    access::API_KEY_HEADER,
     rate_limit::{Buckets, RateLimit},
     status::{self, LimitScope},
 };
@@ -26,12 +28,9 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 use tonic::Status;
+use tonic_types::{RpcStatusExt as _, Status as RpcStatus};
 
-use crate::{
-    config::LimitArgs,
-    ingest::{Refused, Served},
-    sentry,
-};
+use crate::{config::LimitArgs, error::reason_name};
 
 /// The most clients that are counted.
 const MAX_CLIENTS: usize = 100_000;
@@ -58,6 +57,8 @@ pub(crate) struct Guard {
     known: Cache<KeyName, bool>,
     names: RandomState,
     refused: Family<Labels, Counter>,
+    /// How often the writer said that a key is not valid.
+    invalid: Counter,
 }
 
 /// A hash of a key and of what it was held out for, by which nobody finds out the key.
@@ -98,12 +99,17 @@ impl<K: Clone + Eq + Hash + Ord> Limited<K> {
 impl Guard {
     /// A guard with the limits in `args`, which counts in `registry`.
     pub(crate) fn new(args: &LimitArgs, registry: &mut Registry) -> Self {
-        let refused = Family::default();
+        let (refused, invalid) = (Family::default(), Counter::default());
         registry.register(
             "mesher_gateway_rate_limited",
             "Requests refused for the rate limit of a client's address: calls without credentials (unauthenticated), and \
              requests after others with API keys that were not valid (bad_key)",
             refused.clone(),
+        );
+        registry.register(
+            "mesher_gateway_bad_keys",
+            "Requests whose API key turned out not to be valid, whether or not their clients waited for it",
+            invalid.clone(),
         );
         Self {
             calls: Limited::new(args.client_rate_limit.0),
@@ -112,6 +118,7 @@ impl Guard {
             known: Cache::builder().max_capacity(MAX_KEYS).time_to_live(KEY_MEMORY).build(),
             names: RandomState::new(),
             refused,
+            invalid,
         }
     }
 
@@ -120,18 +127,24 @@ impl Guard {
         self.calls.take(&named(client)).inspect_err(|_| self.count("unauthenticated"))
     }
 
-    /// Lets a request with an API key through, whose key is not looked at yet.
-    pub(crate) fn key(&self, client: IpAddr, parts: &Parts) -> Result<Attempt<'_>, Status> {
+    /// Lets a request for `path` with an API key through, which is not looked at yet.
+    pub(crate) fn key(
+        self: &Arc<Self>,
+        client: IpAddr,
+        key: &str,
+        path: &str,
+    ) -> Result<Arc<Attempt>, Status> {
         let client = named(client);
-        let key = key(parts).map(|key| self.names.hash_one((key, parts.uri.path())));
-        let was_valid = key.and_then(|key| self.known.get(&key));
-        let allowed = match (key, was_valid) {
-            (_, Some(true)) => Ok(()),
-            (Some(key), Some(false)) => self.repeated.check(&(client, key)),
-            _ => self.bad_keys.check(&client),
+        let key = self.names.hash_one((key, path));
+        let was_valid = self.known.get(&key);
+        let allowed = match was_valid {
+            Some(true) => Ok(()),
+            Some(false) => self.repeated.check(&(client, key)),
+            None => self.bad_keys.check(&client),
         };
         allowed.inspect_err(|_| self.count("bad_key"))?;
-        Ok(Attempt { guard: self, client, key, was_valid, is_answered: false })
+        let guard = Arc::clone(self);
+        Ok(Arc::new(Attempt { guard, client, key, was_valid, is_settled: AtomicBool::new(false) }))
     }
 
     fn count(&self, limit: &'static str) {
@@ -139,59 +152,47 @@ impl Guard {
     }
 }
 
-/// A request with an API key.
+/// A request with an API key. It goes to the writer with what was sent, and is told the answer there: whether or not the client
+/// waits for it, the key was looked up.
 #[derive(Debug)]
-pub(crate) struct Attempt<'g> {
-    guard: &'g Guard,
+pub(crate) struct Attempt {
+    guard: Arc<Guard>,
     client: IpAddr,
-    /// The key, unless it stands in the body.
-    key: Option<KeyName>,
+    key: KeyName,
     was_valid: Option<bool>,
-    is_answered: bool,
+    is_settled: AtomicBool,
 }
 
-impl Attempt<'_> {
-    /// Notes what the writer said of the key.
-    pub(crate) fn answered(mut self, served: Result<&Served, &Refused>) {
-        self.is_answered = true;
-        let is_valid = match served {
-            Ok(served) if served.says_key_is_valid => true,
-            Err(refused) if refused.error.reason() == ErrorReason::ApiKeyInvalid => false,
+impl Attempt {
+    /// Notes what the writer said of the key, the first time that it says anything: it answered with this error, or none.
+    pub(crate) fn answered(&self, error: Option<&RpcStatus>) {
+        let is_valid = match error {
+            None => true,
+            Some(error) if is_of_key(error) => false,
             // Nothing was said of it.
-            Ok(_) | Err(_) => return,
+            Some(_) => return,
         };
-        if let Some(key) = self.key.filter(|_| self.was_valid != Some(is_valid)) {
-            self.guard.known.insert(key, is_valid);
+        if self.is_settled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if self.was_valid != Some(is_valid) {
+            self.guard.known.insert(self.key, is_valid);
         }
         if !is_valid {
-            self.charge();
-        }
-    }
-
-    fn charge(&self) {
-        // Of several at once, those beyond the limit were let through already.
-        let _ = match (self.key, self.was_valid) {
-            (Some(key), Some(false)) => self.guard.repeated.take(&(self.client, key)),
-            _ => self.guard.bad_keys.take(&self.client),
-        };
-    }
-}
-
-/// Whoever goes away before the answer has caused the look-up of a key all the same.
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if !self.is_answered && self.was_valid != Some(true) {
-            self.charge();
+            // Of several at once, those beyond the limit were let through already.
+            let _ = match self.was_valid {
+                Some(false) => self.guard.repeated.take(&(self.client, self.key)),
+                Some(true) | None => self.guard.bad_keys.take(&self.client),
+            };
+            self.guard.invalid.inc();
         }
     }
 }
 
-/// The key that a request has in its headers or its query, whatever it is. Of one that has it in the body, it is not known.
-fn key(parts: &Parts) -> Option<Vec<u8>> {
-    match parts.headers.get(API_KEY_HEADER) {
-        Some(key) => Some(key.as_bytes().to_vec()),
-        None => sentry::auth::key(&parts.headers, parts.uri.query()).ok()?.map(String::into_bytes),
-    }
+/// Whether an error says that the key is not valid.
+fn is_of_key(error: &RpcStatus) -> bool {
+    let info = error.get_details_error_info();
+    info.is_some_and(|info| info.reason == reason_name(ErrorReason::ApiKeyInvalid))
 }
 
 /// Who is one client: an IPv4 address, or an IPv6 network.

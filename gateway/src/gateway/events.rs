@@ -4,19 +4,66 @@
 use axum::body::Body;
 use http::{Method, Response, request::Parts};
 use hyper::body::Incoming;
+use tonic::Status;
 
 use super::{Gateway, caught};
 use crate::{
     body::Held,
-    call::Origin,
+    call::{Origin, Sender},
     deadline::Deadline,
     encoding::Encoded,
     error::ApiError,
-    ingest::{Ingest, Refused, Served, Tally, cors},
+    ingest::{self, Ingest, Refused, Served, Tally, cors},
     route::Route,
     routes::Lookup,
-    sentry::{self, Endpoint, Sentry},
+    sentry::{self, Brought, Endpoint, Sentry},
 };
+
+/// Where events are sent to, which says in what form they come.
+#[derive(Clone, Copy)]
+pub(super) enum Entrance<'a> {
+    /// An RPC.
+    Api(Ingest, &'a Route),
+    /// What SDKs made for Sentry send to.
+    Sentry(&'a Sentry, Endpoint<'a>),
+}
+
+impl Entrance<'_> {
+    /// What it is called in metrics.
+    fn name(&self) -> String {
+        match self {
+            Self::Api(_, route) => route.template.to_string(),
+            Self::Sentry(_, endpoint) => endpoint.template().to_owned(),
+        }
+    }
+
+    /// The key that stands in a request's headers or its query, if one does.
+    fn key(&self, parts: &Parts) -> Result<Option<String>, Status> {
+        match self {
+            Self::Api(..) => ingest::key(parts),
+            Self::Sentry(..) => sentry::auth::key(&parts.headers, parts.uri.query()),
+        }
+    }
+
+    /// The largest body, decoded.
+    fn max_body(&self) -> usize {
+        match self {
+            Self::Api(ingest, _) => ingest.max_body(),
+            Self::Sentry(sentry, endpoint) => sentry.max_body(endpoint),
+        }
+    }
+
+    /// How a body is encoded. SDKs are taken to have sent it plain if they name what nobody knows.
+    fn encoded(&self, parts: &Parts) -> Result<Encoded, ApiError> {
+        match (Encoded::of(&parts.headers), self) {
+            (Encoded::Unknown, Self::Api(..)) => {
+                let message = "the content-encoding of the body must be one of gzip, deflate, br and zstd";
+                Err(ApiError::unsupported_media_type(message))
+            }
+            (encoded, _) => Ok(encoded),
+        }
+    }
+}
 
 impl Gateway {
     /// Whether events are sent to the path.
@@ -31,40 +78,6 @@ impl Gateway {
         }
     }
 
-    /// Answers a request for an RPC that takes events.
-    pub(super) async fn ingest(
-        &self,
-        ingest: Ingest,
-        route: &Route,
-        parts: &Parts,
-        body: Incoming,
-        origin: Origin<'_>,
-    ) -> Result<Served, Refused> {
-        let attempt = self.guard.key(origin.client, parts)?;
-        let served = self.passed_on(ingest, route, parts, body, origin).await;
-        attempt.answered(served.as_ref());
-        served
-    }
-
-    async fn passed_on(
-        &self,
-        ingest: Ingest,
-        route: &Route,
-        parts: &Parts,
-        body: Incoming,
-        origin: Origin<'_>,
-    ) -> Result<Served, Refused> {
-        let _room = self.room()?;
-        let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
-        if Encoded::of(&parts.headers) == Encoded::Unknown {
-            let message = "the content-encoding of the body must be one of gzip, deflate, br and zstd";
-            return Err(ApiError::unsupported_media_type(message).into());
-        }
-        let body = self.decoded(parts, body, ingest.max_body(), &deadline).await?;
-        let context = origin.context(deadline);
-        ingest.serve(route, parts, body.bytes.clone(), context, &self.pool).await
-    }
-
     /// Answers a request of a Sentry SDK, which would make nothing of the API's errors.
     pub(super) async fn sentry(
         &self,
@@ -77,10 +90,7 @@ impl Gateway {
         let answer = async {
             match parts.method {
                 Method::OPTIONS => Ok(cors::preflight()),
-                Method::POST => {
-                    let served = self.sentry_post(sentry, &endpoint, parts, body, origin).await;
-                    self.counted(endpoint.template(), served).map_err(|refused| refused.error)
-                }
+                Method::POST => self.take_in(Entrance::Sentry(sentry, endpoint), parts, body, origin).await,
                 _ => Err(ApiError::method_not_allowed("OPTIONS, POST")),
             }
         };
@@ -89,33 +99,57 @@ impl Gateway {
         response
     }
 
-    async fn sentry_post(
+    /// Answers a request that brings events, and counts what becomes of them.
+    pub(super) async fn take_in(
         &self,
-        sentry: &Sentry,
-        endpoint: &Endpoint<'_>,
+        entrance: Entrance<'_>,
         parts: &Parts,
         body: Incoming,
         origin: Origin<'_>,
-    ) -> Result<Served, Refused> {
-        let attempt = self.guard.key(origin.client, parts)?;
-        let served = self.sentry_passed_on(sentry, endpoint, parts, body, origin).await;
-        attempt.answered(served.as_ref());
-        served
+    ) -> Result<Response<Body>, ApiError> {
+        match self.served(entrance, parts, body, origin).await {
+            Ok(Served { response, tally }) => {
+                self.events.count(&entrance.name(), &tally);
+                Ok(response)
+            }
+            Err(Refused { error, events }) => {
+                self.events.count(&entrance.name(), &Tally::refused(events, error.reason()));
+                Err(error)
+            }
+        }
     }
 
-    async fn sentry_passed_on(
+    async fn served(
         &self,
-        sentry: &Sentry,
-        endpoint: &Endpoint<'_>,
+        entrance: Entrance<'_>,
         parts: &Parts,
         body: Incoming,
         origin: Origin<'_>,
     ) -> Result<Served, Refused> {
+        let attempt = |key: &str| self.guard.key(origin.client, key, parts.uri.path());
+        let key = entrance.key(parts);
+        // One that stands in the body is only known when that was read.
+        let early = key.as_ref().ok().and_then(Option::as_deref).map(attempt).transpose()?;
         let _room = self.room()?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
-        let body = self.decoded(parts, body, sentry.max_body(endpoint), &deadline).await?;
-        let context = origin.context(deadline);
-        sentry.serve(endpoint, parts, body.bytes.clone(), context).await
+        let encoded = entrance.encoded(parts)?;
+        let body = self.decoded(parts, body, encoded, entrance.max_body(), &deadline).await?;
+        let (bytes, context) = (body.bytes.clone(), origin.context(deadline));
+        match entrance {
+            Entrance::Api(ingest, route) => {
+                let key = key?.unwrap_or_default();
+                let sender = Sender { key, project_number: None, attempt: early };
+                ingest.serve(route, parts, bytes, &sender, (context, &self.pool)).await
+            }
+            Entrance::Sentry(sentry, endpoint) => {
+                let project_number = Some(endpoint.project_number()?);
+                let mut brought = Brought::open(&endpoint, &bytes, key?)?;
+                let key = std::mem::take(&mut brought.key);
+                let attempt = early.map_or_else(|| attempt(&key), Ok)?;
+                let sender = Sender { key, project_number, attempt: Some(attempt) };
+                sentry.serve(brought, &sender, context).await
+            }
+        }
     }
 
     /// Reads a body and undoes its encoding, if it has one that is known.
@@ -123,31 +157,14 @@ impl Gateway {
         &self,
         parts: &Parts,
         body: Incoming,
+        encoded: Encoded,
         limit: usize,
         deadline: &Deadline,
     ) -> Result<Held, ApiError> {
         let body = self.bodies.read(&parts.headers, body, limit, deadline).await?;
-        match Encoded::of(&parts.headers) {
+        match encoded {
             Encoded::As(encoding) => self.bodies.decode(body, encoding, limit, deadline).await,
             Encoded::Plain | Encoded::Unknown => Ok(body),
-        }
-    }
-
-    /// Counts what became of the events of a request.
-    pub(super) fn counted(
-        &self,
-        route: &str,
-        served: Result<Served, Refused>,
-    ) -> Result<Response<Body>, Refused> {
-        match served {
-            Ok(Served { response, tally, .. }) => {
-                self.events.count(route, &tally);
-                Ok(response)
-            }
-            Err(refused) => {
-                self.events.count(route, &Tally::refused(refused.events, refused.error.reason()));
-                Err(refused)
-            }
         }
     }
 }

@@ -5,7 +5,6 @@
 //! |---|---|---|
 //! | `POST /v1/events` | one event | 202 with its id, and what is promised |
 //! | `POST /v1/events:batch` | a JSON array of events, or one event a line | 202 with a result for each |
-
 //!
 //! Bodies may be encoded (`encoding`), keys stand in `x-mesher-key` or where Sentry's SDKs put them, and browsers may
 //! call from anywhere (`cors`).
@@ -28,7 +27,13 @@ pub(crate) use self::{
     metrics::{EventMetrics, Tally},
     send::{Refused, Sent, send},
 };
-use crate::{call::Context, error::ApiError, headers::media_type, route::Route, sentry};
+use crate::{
+    call::{Context, Sender},
+    error::ApiError,
+    headers::media_type,
+    route::Route,
+    sentry,
+};
 
 /// The largest event that the writer may take, and some room for white space around it.
 pub(crate) const MAX_EVENT: usize = (1 << 20) + (4 << 10);
@@ -51,8 +56,6 @@ pub(crate) struct Served {
     pub(crate) response: Response<Body>,
     /// What became of the events.
     pub(crate) tally: Tally,
-    /// Whether the writer looked at the key, and it is valid.
-    pub(crate) says_key_is_valid: bool,
 }
 
 impl Ingest {
@@ -79,66 +82,61 @@ impl Ingest {
         route: &Route,
         parts: &Parts,
         body: Bytes,
-        context: Context<'_>,
-        pool: &DescriptorPool,
+        sender: &Sender,
+        (context, pool): (Context<'_>, &DescriptorPool),
     ) -> Result<Served, Refused> {
-        let credentials = sentry_credentials(parts)?;
-        let context = Context { headers: credentials.as_ref().unwrap_or(&parts.headers), ..context };
-        let mut served = match self {
-            Self::Store => store(route, body, context).await?,
-            Self::StoreBatch => store_batch(route, parts, &body, context, pool).await?,
+        let (body, tally) = match self {
+            Self::Store => store(route, body, sender, context).await?,
+            Self::StoreBatch => {
+                let events = batch::split(is_lines(&parts.headers), &body)?;
+                store_batch(route, events, sender, context, pool).await?
+            }
         };
-        *served.response.status_mut() = StatusCode::ACCEPTED;
-        Ok(served)
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = StatusCode::ACCEPTED;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(Served { response, tally })
     }
 }
 
-/// The request's headers with the key that stands where Sentry's SDKs put it, if it stands nowhere else.
-fn sentry_credentials(parts: &Parts) -> Result<Option<HeaderMap>, Status> {
-    if parts.headers.contains_key(API_KEY_HEADER) {
-        return Ok(None);
+/// The key of a request that is not of a Sentry SDK: where the API has it, or where those SDKs put it.
+pub(crate) fn key(parts: &Parts) -> Result<Option<String>, Status> {
+    match parts.headers.get(API_KEY_HEADER) {
+        // What is no text is no key either, and the writer says so.
+        Some(key) => Ok(Some(String::from_utf8_lossy(key.as_bytes()).into_owned())),
+        None => sentry::auth::key(&parts.headers, parts.uri.query()),
     }
-    let Some(key) = sentry::auth::key(&parts.headers, parts.uri.query())? else {
-        return Ok(None);
-    };
-    let mut headers = parts.headers.clone();
-    headers.insert(API_KEY_HEADER, sentry::auth::header_value(&key)?);
-    Ok(Some(headers))
 }
 
-async fn store(route: &Route, body: Bytes, context: Context<'_>) -> Result<Served, Refused> {
-    let stored = send(route, vec![Sent { json: body, id: None }], context).await?;
+async fn store(
+    route: &Route,
+    json: Bytes,
+    sender: &Sender,
+    context: Context<'_>,
+) -> Result<(Value, Tally), Refused> {
+    let stored = send(route, vec![Sent { json, id: None }], sender, context).await?;
     let durability = stored.durability.as_str_name();
     let outcome = stored.outcomes.into_iter().next();
     let id = outcome.unwrap_or_else(|| Err(status::internal(&MissingResult).into()))?;
-    let body = json!({ "eventId": id, "durability": durability });
-    Ok(Served { response: with_json(&body), tally: Tally::accepted(1), says_key_is_valid: true })
-}
-
-fn with_json(body: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    Ok((json!({ "eventId": id, "durability": durability }), Tally::accepted(1)))
 }
 
 async fn store_batch(
     route: &Route,
-    parts: &Parts,
-    body: &Bytes,
+    events: Vec<Bytes>,
+    sender: &Sender,
     context: Context<'_>,
     pool: &DescriptorPool,
-) -> Result<Served, Refused> {
-    let events = batch::split(is_lines(&parts.headers), body)?;
+) -> Result<(Value, Tally), Refused> {
     let events = events.into_iter().map(|json| Sent { json, id: None }).collect();
-    let stored = send(route, events, context).await?;
+    let stored = send(route, events, sender, context).await?;
     let tally = Tally::of(&stored.outcomes);
     let result = |outcome: &Result<String, ApiError>| match outcome {
         Ok(id) => json!({ "eventId": id }),
         Err(error) => json!({ "error": error.object(pool) }),
     };
     let results: Vec<Value> = stored.outcomes.iter().map(result).collect();
-    let body = json!({ "results": results, "durability": stored.durability.as_str_name() });
-    Ok(Served { response: with_json(&body), tally, says_key_is_valid: true })
+    Ok((json!({ "results": results, "durability": stored.durability.as_str_name() }), tally))
 }
 
 /// Whether the body says of itself that it is one event a line.

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::MAX_EVENT;
 use crate::{
-    call::{self, Context},
+    call::{self, Context, Sender},
     error::ApiError,
     route::Route,
 };
@@ -59,7 +59,12 @@ impl From<Status> for Refused {
 
 /// Passes events on to the writer, in as many parcels as it takes. Without events, the writer still says whether the key is
 /// good. An event without an id is given one here: should its parcel have to be sent again, it is the same event.
-pub(crate) async fn send(route: &Route, events: Vec<Sent>, context: Context<'_>) -> Result<Stored, Refused> {
+pub(crate) async fn send(
+    route: &Route,
+    events: Vec<Sent>,
+    sender: &Sender,
+    context: Context<'_>,
+) -> Result<Stored, Refused> {
     let count = events.len();
     let mut stored = Stored { outcomes: Vec::with_capacity(count), durability: Durability::Unspecified };
     let mut events = events.into_iter().peekable();
@@ -84,7 +89,7 @@ pub(crate) async fn send(route: &Route, events: Vec<Sent>, context: Context<'_>)
             let payload = Some(event_payload::Payload::Json(event.json));
             payloads.push(EventPayload { payload, event_id, fallback_event_id });
         }
-        match call::store(route, payloads, context).await {
+        match call::store(route, payloads, sender, context).await {
             Ok((answer, durability)) => {
                 stored.durability = durability;
                 let mut results = answer.results.into_iter();

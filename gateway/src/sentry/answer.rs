@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use mesher_common::status::{KEY_FAULT, KeyFault, LIMIT_SCOPE, LimitScope};
 use mesher_proto::mesher::error::v1::ErrorReason;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::error::{ApiError, reason_name};
@@ -18,8 +19,12 @@ const MAX_REASON: usize = 200;
 
 /// All was taken in that could be, under this id if there is an event; `refused` says what could not.
 pub(super) fn accepted(id: Option<&str>, refused: Option<&ApiError>) -> Response<Body> {
-    let body = id.map_or_else(|| json!({}), |id| json!({ "id": id }));
-    let mut response = with_json(StatusCode::OK, &body);
+    #[derive(Serialize)]
+    struct Accepted<'i> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'i str>,
+    }
+    let mut response = with_json(StatusCode::OK, &Accepted { id });
     if let Some(error) = refused {
         let headers = response.headers_mut();
         headers.insert(SENTRY_ERROR, one_line(error.message()));
@@ -77,8 +82,9 @@ fn status(error: &ApiError) -> StatusCode {
     }
 }
 
-fn with_json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
+fn with_json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // It fails only for maps whose keys are no text.
+    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

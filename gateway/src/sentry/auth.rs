@@ -47,10 +47,13 @@ pub(crate) fn key_in_dsn(dsn: &str) -> Result<String, Status> {
     }
 }
 
-/// A key as a header.
-pub(crate) fn header_value(key: &str) -> Result<HeaderValue, Status> {
-    HeaderValue::from_str(key)
-        .map_err(|_| status::credentials_missing("the key has characters that no key has"))
+/// Refuses a key with characters that none has.
+pub(super) fn check(key: &str) -> Result<(), Status> {
+    if key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        Ok(())
+    } else {
+        Err(status::credentials_missing("the key has characters that no key has"))
+    }
 }
 
 fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h HeaderValue>, Status> {

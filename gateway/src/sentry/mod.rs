@@ -18,24 +18,18 @@ mod item;
 mod metrics;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
-use mesher_common::{
-    access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
-    id::EventId,
-};
+use http::StatusCode;
+use mesher_common::id::EventId;
 use prometheus_client::registry::Registry;
 use tonic::Status;
 
 pub(crate) use self::endpoint::Endpoint;
 use self::{endpoint::Kind, envelope::Envelope, item::ItemType, metrics::Metrics};
 use crate::{
-    call::Context,
+    call::{Context, Sender},
     ingest::{MAX_EVENT, Refused, Sent, Served, Tally, send},
     route::Route,
 };
-
-/// What is passed on of a request beside its key.
-const PASSED_ON: [&str; 2] = ["traceparent", "tracestate"];
 
 /// What serves the requests of SDKs.
 #[derive(Debug)]
@@ -47,8 +41,9 @@ pub(crate) struct Sentry {
 }
 
 /// What a request brought.
-struct Brought {
-    key: String,
+pub(crate) struct Brought {
+    /// The key that it came with.
+    pub(crate) key: String,
     events: Vec<Sent>,
     rest: Vec<(ItemType, Bytes)>,
     id: Option<EventId>,
@@ -68,28 +63,16 @@ impl Sentry {
         }
     }
 
-    /// Answers a request.
+    /// Answers a request that brought this, and is from `sender`.
     pub(crate) async fn serve(
         &self,
-        endpoint: &Endpoint<'_>,
-        parts: &Parts,
-        body: Bytes,
+        brought: Brought,
+        sender: &Sender,
         context: Context<'_>,
     ) -> Result<Served, Refused> {
-        let number = endpoint.project_number()?;
-        let key = auth::key(&parts.headers, parts.uri.query())?;
-        let Brought { key, events, rest, id } = match endpoint.kind() {
-            Kind::Envelope => opened(&body, key)?,
-            Kind::Store => {
-                let key = key.ok_or_else(auth::missing)?;
-                Brought { key, events: vec![Sent { json: body, id: None }], rest: Vec::new(), id: None }
-            }
-        };
-        let headers = credentials(&key, number, &parts.headers)?;
+        let Brought { events, rest, id, .. } = brought;
         let has_events = !events.is_empty();
-        let outcomes = send(&self.writer, events, Context { headers: &headers, ..context }).await;
-        let says_key_is_valid = outcomes.is_ok();
-        let outcomes = match outcomes {
+        let outcomes = match send(&self.writer, events, sender, context).await {
             Ok(stored) => stored.outcomes,
             Err(refused) if refused.error.http() == StatusCode::UNAUTHORIZED => return Err(refused),
             Err(refused) if has_events => {
@@ -111,7 +94,22 @@ impl Sentry {
             // An SDK that is refused throws away all that it sent, and some of it was taken in.
             some => answer::accepted(id.as_deref(), some),
         };
-        Ok(Served { response, tally: Tally::of(&outcomes), says_key_is_valid })
+        Ok(Served { response, tally: Tally::of(&outcomes) })
+    }
+}
+
+impl Brought {
+    /// What `body` brought to an endpoint, with the key that came with the request itself, if one did.
+    pub(crate) fn open(endpoint: &Endpoint<'_>, body: &Bytes, key: Option<String>) -> Result<Self, Status> {
+        let brought = match endpoint.kind() {
+            Kind::Envelope => opened(body, key)?,
+            Kind::Store => {
+                let (key, event) = (key.ok_or_else(auth::missing)?, Sent { json: body.clone(), id: None });
+                Self { key, events: vec![event], rest: Vec::new(), id: None }
+            }
+        };
+        auth::check(&brought.key)?;
+        Ok(brought)
     }
 }
 
@@ -136,17 +134,4 @@ fn opened(body: &Bytes, key: Option<String>) -> Result<Brought, Status> {
         }
     }
     Ok(Brought { key, events, rest, id })
-}
-
-/// The headers by which the writer knows the caller.
-fn credentials(key: &str, number: u64, request: &HeaderMap) -> Result<HeaderMap, Status> {
-    let mut headers = HeaderMap::new();
-    headers.insert(API_KEY_HEADER, auth::header_value(key)?);
-    headers.insert(PROJECT_NUMBER_HEADER, HeaderValue::from(number));
-    for name in PASSED_ON {
-        if let Some(value) = request.get(name) {
-            headers.insert(name, value.clone());
-        }
-    }
-    Ok(headers)
 }

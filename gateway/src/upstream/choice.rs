@@ -101,7 +101,7 @@ mod tests {
     async fn one_that_is_away_is_taken_last() {
         let all = replicas(3);
         let first = choose(&all, Order::Rendezvous(7), &[]).unwrap();
-        first.suspect("writer");
+        first.suspect("writer", &tonic::Status::unavailable("no connection"));
         let second = choose(&all, Order::Rendezvous(7), &[]).unwrap();
         assert!(!Arc::ptr_eq(&first, &second));
         let third = choose(&all, Order::Rendezvous(7), std::slice::from_ref(&second)).unwrap();

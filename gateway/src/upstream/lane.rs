@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming, transport::Channel};
 
 use super::failure::Failure;
+use crate::guard::Attempt;
 
 /// How many lanes there are to a writer: one is as fast as one of its processors.
 const LANES: usize = 2;
@@ -58,13 +59,38 @@ pub(crate) struct Lanes {
 /// The answer to a parcel, and what is promised for what was accepted of it.
 pub(crate) type Answer = (ParcelResult, Durability);
 
-/// A parcel that waits, and who waits for its answer.
+/// A parcel that waits.
 #[derive(Debug)]
 struct Waiting {
     parcel: Parcel,
-    answer: oneshot::Sender<Result<Answer, Unanswered>>,
+    /// Its length as a message.
+    bytes: usize,
+    reply: Reply,
     /// What it takes of the queues, while it is in one.
     _room: Option<OwnedSemaphorePermit>,
+}
+
+/// Who is told the answer to a parcel.
+#[derive(Debug)]
+struct Reply {
+    /// Who waits for it, and may have gone away.
+    waiting: oneshot::Sender<Result<Answer, Unanswered>>,
+    /// What counts keys that are not valid, whoever waits.
+    attempt: Option<Arc<Attempt>>,
+}
+
+impl Reply {
+    fn give(self, answer: Answer) {
+        if let Some(attempt) = &self.attempt {
+            attempt.answered(answer.0.error.as_ref());
+        }
+        let _ = self.waiting.send(Ok(answer));
+    }
+
+    /// Tells that there is no answer, and why, if the stream ended with something.
+    fn give_up(self, status: Option<&Status>, was_sent: bool) {
+        let _ = self.waiting.send(Err(Unanswered { status: status.cloned(), was_sent }));
+    }
 }
 
 /// Why a parcel was not answered.
@@ -86,18 +112,12 @@ impl Unanswered {
     }
 }
 
-impl Waiting {
-    /// Tells that it was not sent, and why, if the stream ended with something.
-    fn give_up(self, status: Option<&Status>) {
-        // Whoever waited may have gone away.
-        let _ = self.answer.send(Err(Unanswered { status: status.cloned(), was_sent: false }));
-    }
-}
-
 /// The task of one lane.
 pub(super) struct Lane {
     channel: Channel,
     queue: mpsc::Receiver<Waiting>,
+    /// Whether the last stream failed without an answer.
+    is_failing: bool,
 }
 
 impl Lanes {
@@ -105,20 +125,26 @@ impl Lanes {
     pub(super) fn new(channel: &Channel) -> (Self, Vec<Lane>) {
         let lane = || {
             let (queue, waiting) = mpsc::channel(QUEUE);
-            (queue, Lane { channel: channel.clone(), queue: waiting })
+            (queue, Lane { channel: channel.clone(), queue: waiting, is_failing: false })
         };
         let (queues, lanes) = std::iter::repeat_with(lane).take(LANES).unzip();
         let room = Arc::new(Semaphore::new(QUEUE_KIB));
         (Self { queues, room, next: AtomicUsize::new(0) }, lanes)
     }
 
-    /// Has a parcel stored by `service`. Its number is chosen here.
-    pub(crate) async fn store(&self, service: &str, parcel: Parcel) -> Result<Answer, Failure> {
+    /// Has a parcel stored by `service`. Its number is chosen here. `attempt` is told the answer whether or not this is waited for.
+    pub(crate) async fn store(
+        &self,
+        service: &str,
+        parcel: Parcel,
+        attempt: Option<Arc<Attempt>>,
+    ) -> Result<Answer, Failure> {
         let full = || status::shed("the gateway has too many events that wait for the writer: try again");
-        let kib = u32::try_from(parcel.encoded_len() / 1024 + 1).unwrap_or(u32::MAX);
+        let bytes = parcel.encoded_len();
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| full())?;
-        let (answer, answered) = oneshot::channel();
-        let mut waiting = Waiting { parcel, answer, _room: Some(room) };
+        let (waiting, answered) = oneshot::channel();
+        let mut waiting = Waiting { parcel, bytes, reply: Reply { waiting, attempt }, _room: Some(room) };
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         for at in 0..self.queues.len() {
             let queue = &self.queues[turn.wrapping_add(at) % self.queues.len()];
@@ -168,26 +194,44 @@ impl Lane {
             batch: Batch::default(),
             unanswered: HashMap::new(),
             number: 0,
+            was_answered: false,
         };
         stream.add(first);
-        let ended = match client.store_stream(ReceiverStream::new(sent)).await {
-            Ok(answers) => stream.run(answers.into_inner(), &mut self.queue, close).await,
-            Err(status) => Err(status),
+        let opened = close.run_until_cancelled(client.store_stream(ReceiverStream::new(sent)));
+        let ended = match opened.await {
+            Some(Ok(answers)) => stream.run(answers.into_inner(), &mut self.queue, close).await,
+            Some(Err(status)) => Err(status),
+            // Nothing was sent, and the caller closes the queue.
+            None => Ok(()),
         };
         let status = ended.err();
-        if status.is_some() {
+        if let Some(status) = &status {
             // The next writer has them at once. Here they would each wait for a stream to be opened, one after the other, where
             // that takes its time to fail.
-            give_up(&mut self.queue, status.as_ref());
+            give_up(&mut self.queue, Some(status));
+            self.note(status, &stream);
+        } else {
+            self.is_failing = false;
         }
         stream.end(status);
+    }
+
+    /// Has the log say why a stream failed: once, and not at every try. That a writer is away is said where that is found out.
+    fn note(&mut self, status: &Status, stream: &Stream) {
+        let unanswered = stream.unanswered.len();
+        let was_failing = std::mem::replace(&mut self.is_failing, !stream.was_answered);
+        if Failure::from(status.clone()).away || was_failing {
+            tracing::debug!(%status, unanswered, "a stream to a writer ended");
+        } else {
+            tracing::warn!(%status, unanswered, "a stream to a writer ended");
+        }
     }
 }
 
 /// Tells all that is queued that it was not sent.
 fn give_up(queue: &mut mpsc::Receiver<Waiting>, status: Option<&Status>) {
     while let Ok(waiting) = queue.try_recv() {
-        waiting.give_up(status);
+        waiting.reply.give_up(status, false);
     }
 }
 
@@ -214,22 +258,23 @@ struct Stream {
     /// None when no more is sent.
     messages: Option<mpsc::Sender<StoreStreamRequest>>,
     batch: Batch,
-    unanswered: HashMap<u64, oneshot::Sender<Result<Answer, Unanswered>>>,
+    unanswered: HashMap<u64, Reply>,
     number: u64,
+    was_answered: bool,
 }
 
 impl Stream {
     fn add(&mut self, waiting: Waiting) {
-        let Waiting { mut parcel, answer, _room } = waiting;
+        let Waiting { mut parcel, bytes, reply, _room } = waiting;
         // Nobody waits for it any more: the request was given up, and its sender told so.
-        if answer.is_closed() {
+        if reply.waiting.is_closed() {
             return;
         }
         self.number += 1;
         parcel.sequence = self.number;
-        self.batch.bytes += parcel.encoded_len();
+        self.batch.bytes += bytes;
         self.batch.parcels.push(parcel);
-        self.unanswered.insert(self.number, answer);
+        self.unanswered.insert(self.number, reply);
     }
 
     async fn run(
@@ -239,7 +284,7 @@ impl Stream {
         close: &CancellationToken,
     ) -> Result<(), Status> {
         loop {
-            let room = !self.batch.is_full() && self.unanswered.len() < MAX_UNANSWERED;
+            let room = self.has_room();
             let open = self.messages.clone();
             let send = async {
                 match &open {
@@ -257,7 +302,10 @@ impl Stream {
                     Some(waiting) => self.add(waiting),
                     None => self.messages = None,
                 },
-                Some(place) = send, if !self.batch.parcels.is_empty() => place.send(self.batch.take()),
+                Some(place) = send, if !self.batch.parcels.is_empty() => {
+                    self.collect(queue).await;
+                    place.send(self.batch.take());
+                }
                 () = close.cancelled(), if open.is_some() => {
                     // Another writer takes what this one was not sent: in one message it could be more than it takes.
                     queue.close();
@@ -276,12 +324,29 @@ impl Stream {
         }
     }
 
+    fn has_room(&self) -> bool {
+        !self.batch.is_full() && self.unanswered.len() < MAX_UNANSWERED
+    }
+
+    /// Adds what comes from requests that are being worked on at this moment: others get their turn once, and no time passes
+    /// where there are none.
+    async fn collect(&mut self, queue: &mut mpsc::Receiver<Waiting>) {
+        if self.has_room() {
+            tokio::task::yield_now().await;
+        }
+        while self.has_room()
+            && let Ok(waiting) = queue.try_recv()
+        {
+            self.add(waiting);
+        }
+    }
+
     fn answer(&mut self, answer: StoreStreamResponse) {
         let durability = answer.durability();
+        self.was_answered = true;
         for result in answer.parcels {
-            if let Some(waiting) = self.unanswered.remove(&result.sequence) {
-                // Whoever waited may have gone away.
-                let _ = waiting.send(Ok((result, durability)));
+            if let Some(reply) = self.unanswered.remove(&result.sequence) {
+                reply.give((result, durability));
             }
         }
     }
@@ -289,8 +354,8 @@ impl Stream {
     /// Tells what is collected for the next message that it was not sent.
     fn give_up_batch(&mut self, status: Option<&Status>) {
         for parcel in self.batch.take().parcels {
-            if let Some(answer) = self.unanswered.remove(&parcel.sequence) {
-                Waiting { parcel, answer, _room: None }.give_up(status);
+            if let Some(reply) = self.unanswered.remove(&parcel.sequence) {
+                reply.give_up(status, false);
             }
         }
     }
@@ -299,15 +364,15 @@ impl Stream {
     fn end(mut self, status: Option<Status>) {
         self.give_up_batch(status.as_ref());
         let Some(status) = status else { return };
-        tracing::warn!(%status, unanswered = self.unanswered.len(), "a stream to a writer ended");
-        for waiting in self.unanswered.into_values() {
-            let _ = waiting.send(Err(Unanswered { status: Some(status.clone()), was_sent: true }));
+        for reply in self.unanswered.into_values() {
+            reply.give_up(Some(&status), true);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
     use tonic::{Code, transport::Endpoint};
 
     use super::{super::failure::Again, *};
@@ -316,7 +381,7 @@ mod tests {
     async fn told(count: usize, close: CancellationToken) -> Vec<Failure> {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
         let (lanes, tasks) = Lanes::new(&channel);
-        let parcels = (0..count).map(|_| lanes.store("writer", Parcel::default()));
+        let parcels = (0..count).map(|_| lanes.store("writer", Parcel::default(), None));
         let all = futures_util::future::join_all(parcels);
         let run = async {
             // All are in the queues by then.
@@ -347,15 +412,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lane_that_closes_does_not_wait_for_its_stream_to_be_opened() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (lanes, tasks) = Lanes::new(&Endpoint::from_shared(address).unwrap().connect_lazy());
+        let close = CancellationToken::new();
+        let running: Vec<_> = tasks.into_iter().map(|lane| tokio::spawn(lane.run(close.clone()))).collect();
+        let closing = async {
+            // Somebody is there who takes what comes, and says nothing.
+            let (mut connection, _) = listener.accept().await.unwrap();
+            connection.read_u8().await.unwrap();
+            close.cancel();
+            for lane in running {
+                lane.await.unwrap();
+            }
+        };
+        let (told, ()) = tokio::join!(lanes.store("writer", Parcel::default(), None), closing);
+        let failure = told.unwrap_err();
+        assert_eq!((failure.again, failure.away), (Again::Always, true), "{failure:?}");
+    }
+
+    #[tokio::test]
     async fn what_waits_is_bounded_by_its_bytes_also_when_its_sender_is_gone() {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
         let (lanes, tasks) = Lanes::new(&channel);
         let large = || Parcel { api_key: "x".repeat(8 << 20), ..Parcel::default() };
         for _ in 0..7 {
-            let gone = timeout(Duration::ZERO, lanes.store("writer", large())).await;
+            let gone = timeout(Duration::ZERO, lanes.store("writer", large(), None)).await;
             assert!(gone.is_err(), "it waits, and its sender does not");
         }
-        let refused = lanes.store("writer", large()).await.unwrap_err();
+        let refused = lanes.store("writer", large(), None).await.unwrap_err();
         assert_eq!((refused.status.code(), refused.again), (Code::Unavailable, Again::Never));
         drop(tasks);
         assert_eq!(lanes.room.available_permits(), QUEUE_KIB);
@@ -364,11 +450,17 @@ mod tests {
     #[tokio::test]
     async fn of_a_stream_that_ends_it_is_known_what_was_sent() {
         for status in [None, Some(Status::unavailable("reset"))] {
-            let mut stream =
-                Stream { messages: None, batch: Batch::default(), unanswered: HashMap::new(), number: 0 };
+            let mut stream = Stream {
+                messages: None,
+                batch: Batch::default(),
+                unanswered: HashMap::new(),
+                number: 0,
+                was_answered: false,
+            };
             let add = |stream: &mut Stream| {
-                let (answer, answered) = oneshot::channel();
-                stream.add(Waiting { parcel: Parcel::default(), answer, _room: None });
+                let (waiting, answered) = oneshot::channel();
+                let reply = Reply { waiting, attempt: None };
+                stream.add(Waiting { parcel: Parcel::default(), bytes: 0, reply, _room: None });
                 answered
             };
             let sent = add(&mut stream);

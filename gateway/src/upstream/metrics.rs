@@ -14,16 +14,12 @@ use super::Upstream;
 /// How often calls were made again.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    made: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Counts {
-    /// A call was made again, or would have been if that had not been too much.
-    pub(super) fn count(&self, made: bool) {
-        let count = if made { &self.made } else { &self.refused };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
+    /// Calls that were sent before, within the budget.
+    pub(super) made: AtomicU64,
+    /// Calls that never got to a replica before, which the budget is not for.
+    pub(super) never_sent: AtomicU64,
+    /// Calls that were not made again, because that would have been too many.
+    pub(super) refused: AtomicU64,
 }
 
 /// Reads what is there when it is asked.
@@ -58,13 +54,16 @@ impl Collector for Metrics {
         let counter = ConstCounter::new(0_u64);
         let mut family = encoder.encode_descriptor(
             "mesher_gateway_retries",
-            "Calls that were made again, or were not because that would have been too many",
+            "Calls that were made again (made), or for the first time at last (never_sent), or were not made again because \
+             that would have been too many (refused)",
             None,
             counter.metric_type(),
         )?;
         for upstream in &self.0 {
             let counts = &upstream.0.budget.counts;
-            for (outcome, count) in [("made", &counts.made), ("refused", &counts.refused)] {
+            let outcomes =
+                [("made", &counts.made), ("never_sent", &counts.never_sent), ("refused", &counts.refused)];
+            for (outcome, count) in outcomes {
                 let labels = [("service", upstream.name()), ("outcome", outcome)];
                 let counter = ConstCounter::new(count.load(Ordering::Relaxed));
                 counter.encode(family.encode_family(&labels)?)?;

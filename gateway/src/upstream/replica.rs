@@ -15,7 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic::{
-    Code,
+    Code, Status,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
@@ -112,10 +112,10 @@ impl Replica {
         InHand(&self.in_hand)
     }
 
-    /// A call found it away: so it is until it says otherwise, and is asked at once.
-    pub(super) fn suspect(&self, service: &str) {
+    /// A call found it away, by this: so it is until it says otherwise, and is asked at once.
+    pub(super) fn suspect(&self, service: &str, cause: &Status) {
         if !self.away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(service, replica = self.place.identity, "a replica is away");
+            tracing::warn!(service, replica = self.place.identity, ?cause, "a replica is away");
             self.suspected.notify_one();
         }
     }

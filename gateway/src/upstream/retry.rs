@@ -4,7 +4,10 @@
 //! budget: all calls put something in, and each that was sent and is made again takes more out, so that a service that is
 //! in trouble gets a fifth more calls, and not three times as many.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use mesher_common::status;
 use tonic::Status;
@@ -48,8 +51,14 @@ impl Budget {
     /// Whether a call that failed can be made again. One that was never sent gave no replica anything to do, so that all that
     /// waited for one that is lost can go on to the next.
     fn withdraw(&self, again: Again) -> bool {
-        let enough = again == Again::Always || self.calls.withdraw();
-        self.counts.count(enough);
+        let (count, enough) = if again == Again::Always {
+            (&self.counts.never_sent, true)
+        } else if self.calls.withdraw() {
+            (&self.counts.made, true)
+        } else {
+            (&self.counts.refused, false)
+        };
+        count.fetch_add(1, Ordering::Relaxed);
         enough
     }
 }
@@ -84,7 +93,7 @@ impl Upstream {
             };
             drop(in_hand);
             if away {
-                replica.suspect(self.name());
+                replica.suspect(self.name(), &status);
             }
             let may = match again {
                 Again::Never => false,
@@ -113,7 +122,7 @@ impl Upstream {
             let _in_hand = replica.begin();
             call(Arc::clone(replica)).await.map_err(|failure| {
                 if failure.away {
-                    replica.suspect(self.name());
+                    replica.suspect(self.name(), &failure.status);
                 }
                 failure.status
             })

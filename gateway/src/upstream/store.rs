@@ -4,7 +4,7 @@
 //! project lead to one writer; until then the key itself chooses. Which writer it is matters for how well events are batched,
 //! and for nothing else: any writer stores any project's events.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use mesher_proto::mesher::writer::v1::Parcel;
 use moka::future::Cache;
@@ -12,6 +12,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 
 use super::{Upstream, choice::Order, failure::Failure, hash_of, lane::Answer};
+use crate::guard::Attempt;
 
 /// The most keys whose projects are remembered.
 const MAX_KEYS: u64 = 100_000;
@@ -29,8 +30,13 @@ impl Default for Homes {
 }
 
 impl Upstream {
-    /// Has a writer store a parcel, whose events have ids that stay the same: then it does no harm to send them again.
-    pub(crate) async fn store(&self, parcel: Parcel) -> Result<Answer, Status> {
+    /// Has a writer store a parcel, whose events have ids that stay the same: then it does no harm to send them again. `attempt` is
+    /// told what the writer says of its key, also when nobody waits for that any more.
+    pub(crate) async fn store(
+        &self,
+        parcel: Parcel,
+        attempt: Option<&Arc<Attempt>>,
+    ) -> Result<Answer, Status> {
         let homes = &self.0.homes.0;
         let key = hash_of(&parcel.api_key);
         let home = homes.get(&key).await;
@@ -40,7 +46,7 @@ impl Upstream {
                 let parcel = parcel.clone();
                 async move {
                     let lanes = replica.lanes().ok_or_else(|| Failure::lost(self.name()))?;
-                    let (mut result, durability) = lanes.store(self.name(), parcel).await?;
+                    let (mut result, durability) = lanes.store(self.name(), parcel, attempt.cloned()).await?;
                     match result.error.take() {
                         Some(error) => Err(refused(error).into()),
                         None => Ok((result, durability)),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     support::{Answered, answered},
-    writer::{Fixture, KEY, OTHER_KEY},
+    writer::{Fixture, KEY, LATE_KEY, OTHER_KEY},
 };
 
 const EVENT: &str = r#"{"message":"m"}"#;
@@ -107,6 +107,38 @@ async fn after_many_bad_keys_a_client_is_let_through_only_with_one_that_was_good
     assert_eq!((sdk.status, sdk.headers["retry-after"].to_str().unwrap()), (429, "28800"));
     assert_eq!(sdk.headers["x-sentry-rate-limits"], "28800:error:key:rate_limited");
     fixture.expect_metrics(&[r#"mesher_gateway_rate_limited_total{limit="bad_key"} 3"#]).await;
+}
+
+#[tokio::test]
+async fn a_bad_key_counts_though_its_client_did_not_wait_for_the_answer() {
+    let fixture = Fixture::start_with(&["--bad-key-rate-limit", "1/1day"]).await;
+    let request =
+        fixture.client.post(format!("{}/v1/events", fixture.url)).header("x-request-timeout", "0.5");
+    let request = request.header("content-type", "application/json").body(EVENT);
+    answered(request.header("x-mesher-key", LATE_KEY)).await.expect(504, "DEADLINE_EXCEEDED");
+    fixture.expect_metrics(&["mesher_gateway_bad_keys_total 0"]).await;
+    fixture.writer.late.add_permits(1);
+    while !fixture.metrics().await.contains(&"mesher_gateway_bad_keys_total 1".to_owned()) {
+        tokio::task::yield_now().await;
+    }
+    fixture.from("", "/v1/events", "mshr_worse").await.expect(429, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn a_bad_key_in_an_envelope_counts_as_one_in_a_header() {
+    let fixture = Fixture::start_with(&["--bad-key-rate-limit", "3/1day"]).await;
+    let url = format!("{}/api/42/envelope/", fixture.url);
+    let send = |key: &str| {
+        let header = json!({ "dsn": format!("http://{key}@127.0.0.1/42") });
+        answered(fixture.client.post(&url).body(format!("{header}\n{{\"type\":\"event\"}}\n{EVENT}\n")))
+    };
+    for status in [403, 403, 403, 403, 429, 429] {
+        assert_eq!(send("mshr_revoked").await.status, status);
+    }
+    assert_eq!(send("mshr_bad").await.status, 400, "the same key again is no other guess");
+    assert_eq!(send(KEY).await.status, 200);
+    assert_eq!([send("mshr_worse").await.status, send("mshr_worst").await.status], [400, 429]);
+    assert_eq!(send(KEY).await.status, 200, "one that was good is let through");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use mesher_proto::mesher::writer::v1::{
     StoreStreamRequest, StoreStreamResponse, WriterStats, event_payload, store_result,
     writer_service_server::{WriterService, WriterServiceServer},
 };
+use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -32,9 +33,16 @@ pub(crate) const KEY: &str = "mshr_x";
 /// Another.
 pub(crate) const OTHER_KEY: &str = "mshr_y";
 
+/// A key that is not valid, which is only said when the writer is allowed to.
+pub(crate) const LATE_KEY: &str = "mshr_late";
+
 /// Takes every event that is a JSON object.
-#[derive(Clone, Default)]
-pub(crate) struct Writer(Arc<Mutex<Vec<Vec<u8>>>>);
+#[derive(Clone)]
+pub(crate) struct Writer {
+    taken: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// How often [`LATE_KEY`] may be answered for.
+    pub(crate) late: Arc<Semaphore>,
+}
 
 /// What the writer thinks of a key.
 fn check(parcel: &Parcel) -> Result<(), Status> {
@@ -62,14 +70,14 @@ impl Writer {
         if json.len() > 1 << 20 {
             return Err(status::too_large(&Violation::new("event", "is larger than 1 MiB")));
         }
-        let mut taken = self.0.lock().unwrap();
+        let mut taken = self.taken.lock().unwrap();
         taken.push(json.to_vec());
         Ok(if id.is_empty() { format!("{:032x}", taken.len()) } else { id })
     }
 
     /// What it was given since this was asked.
     pub(crate) fn taken(&self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+        std::mem::take(&mut *self.taken.lock().unwrap())
     }
 }
 
@@ -116,10 +124,16 @@ impl WriterService for Writer {
         request: Request<Streaming<StoreStreamRequest>>,
     ) -> Result<Response<Self::StoreStreamStream>, Status> {
         let writer = self.clone();
-        let answers = request.into_inner().map_ok(move |request| {
-            let parcels = request.parcels.into_iter().map(|parcel| stored(&writer, parcel)).collect();
-            let durability = Durability::Memory.into();
-            StoreStreamResponse { parcels, durability, ..StoreStreamResponse::default() }
+        let answers = request.into_inner().and_then(move |request| {
+            let writer = writer.clone();
+            async move {
+                for _ in request.parcels.iter().filter(|parcel| parcel.api_key == LATE_KEY) {
+                    writer.late.acquire().await.unwrap().forget();
+                }
+                let parcels = request.parcels.into_iter().map(|parcel| stored(&writer, parcel)).collect();
+                let durability = Durability::Memory.into();
+                Ok(StoreStreamResponse { parcels, durability, ..StoreStreamResponse::default() })
+            }
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -153,7 +167,7 @@ impl Fixture {
 
     /// Starts both, the gateway with these flags.
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
-        let writer = Writer::default();
+        let writer = Writer { taken: Arc::default(), late: Arc::new(Semaphore::new(0)) };
         let any = "127.0.0.1:0".parse().unwrap();
         let service = WriterServiceServer::new(writer.clone()).max_decoding_message_size(16 << 20);
         let server =

@@ -11,6 +11,7 @@ mod fields;
 mod forwarding;
 mod ingest;
 mod limits;
+mod names;
 mod new_rpc;
 mod openapi;
 mod replicas;

@@ -48,8 +48,8 @@ pub(crate) struct Streamed {
     metadata: MetadataMap,
     requests: Option<Streaming<StoreStreamRequest>>,
     parcels: JoinSet<ParcelResult>,
-    /// Of the messages that these came in.
-    bytes: Arc<AtomicUsize>,
+    /// What the messages take that these came in.
+    memory: Memory,
     /// Whether a valid key came, with the stream or with a parcel.
     has_key: Arc<AtomicBool>,
     /// When one must have come.
@@ -58,23 +58,32 @@ pub(crate) struct Streamed {
     end: Option<Status>,
 }
 
-/// A message with parcels in hand, which is in memory until this is dropped.
-struct InMemory {
-    size: usize,
-    bytes: Arc<AtomicUsize>,
-}
+/// How many bytes of messages are in memory.
+#[derive(Clone, Debug, Default)]
+struct Memory(Arc<AtomicUsize>);
 
-impl InMemory {
-    fn new(message: &StoreStreamRequest, bytes: &Arc<AtomicUsize>) -> Arc<Self> {
-        let size = message.encoded_len();
-        bytes.fetch_add(size, Ordering::Relaxed);
-        Arc::new(Self { size, bytes: Arc::clone(bytes) })
+impl Memory {
+    fn has_room(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < MAX_BYTES
+    }
+
+    /// Counts a message, until what this gives is dropped by the last of its parcels.
+    fn hold(&self, bytes: usize) -> Arc<Held> {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Arc::new(Held { bytes, memory: self.clone() })
     }
 }
 
-impl Drop for InMemory {
+/// A message that is in memory.
+#[derive(Debug)]
+struct Held {
+    bytes: usize,
+    memory: Memory,
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        self.bytes.fetch_sub(self.size, Ordering::Relaxed);
+        self.memory.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -92,8 +101,8 @@ impl Streamed {
     ) -> Self {
         let has_key = Arc::new(AtomicBool::new(metadata.contains_key(API_KEY_HEADER)));
         let key_by = Instant::now() + KEYLESS;
-        let (requests, parcels, bytes) = (Some(requests), JoinSet::new(), Arc::default());
-        Self { service, metadata, requests, parcels, bytes, has_key, key_by, end: None }
+        let (requests, parcels, memory) = (Some(requests), JoinSet::new(), Memory::default());
+        Self { service, metadata, requests, parcels, memory, has_key, key_by, end: None }
     }
 
     /// The answers. An error ends them, and so does the shutdown, between two requests; the parcels in hand are answered
@@ -140,7 +149,7 @@ impl Streamed {
 
     /// Whether it is read on. What makes room is a parcel that is done, which is looked for all the time.
     fn has_room(&self) -> bool {
-        self.parcels.len() < MAX_PARCELS && self.bytes.load(Ordering::Relaxed) < MAX_BYTES
+        self.parcels.len() < MAX_PARCELS && self.memory.has_room()
     }
 
     fn end_with(&mut self, status: Option<Status>) {
@@ -162,7 +171,7 @@ impl Streamed {
 
     /// Has parcels stored, each in a task of its own: none waits for another.
     fn take(&mut self, request: StoreStreamRequest) {
-        let message = InMemory::new(&request, &self.bytes);
+        let message = self.memory.hold(request.encoded_len());
         for parcel in request.parcels {
             let (service, has_key) = (self.service.clone(), Arc::clone(&self.has_key));
             let (span, message) = (span(&parcel), Arc::clone(&message));
@@ -249,4 +258,26 @@ fn span(parcel: &Parcel) -> Span {
         telemetry::continue_trace(&span, &metadata.into_headers());
     }
     span
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_BYTES, Memory};
+
+    #[test]
+    fn a_message_takes_memory_until_the_last_of_its_parcels_is_done() {
+        let memory = Memory::default();
+        let (small, large) = (memory.hold(1), memory.hold(MAX_BYTES - 1));
+        let parcel = std::sync::Arc::clone(&large);
+        assert!(!memory.has_room());
+        drop(large);
+        assert!(!memory.has_room());
+        drop(parcel);
+        assert!(memory.has_room());
+        let other = memory.hold(MAX_BYTES);
+        drop(small);
+        assert!(!memory.has_room());
+        drop(other);
+        assert!(memory.has_room());
+    }
 }

@@ -30,4 +30,4 @@ pub use http::http_client;
 pub use killable::KillablePostgres;
 pub use process::Process;
 pub use scratch::ScratchDir;
-pub use tools::tool;
+pub use tools::{skipped, tool};

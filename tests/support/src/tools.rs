@@ -18,12 +18,17 @@ use std::{
 pub fn tool(name: &str, not_tested: &str) -> Option<PathBuf> {
     let found = places().map(|dir| dir.join(name)).find(|path| is_program(path));
     if found.is_none() {
-        let line = format!("SKIPPED: {name} is not installed: {not_tested}");
+        let line = format!("{name} is not installed: {not_tested}");
         assert!(env::var_os("CI").is_none_or(|value| value.is_empty()), "{line}");
-        // The test harness swallows what the print macros write in a test that passes.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        skipped(&line);
     }
     found
+}
+
+/// Says why a test is skipped, which is seen although it passes.
+pub fn skipped(why: &str) {
+    // The test harness swallows what the print macros write in a test that passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 fn places() -> impl Iterator<Item = PathBuf> {

@@ -1,16 +1,13 @@
 //! `http`: how many events are stored each second that come as SDKs send them, one a request, through the gateway; beside
 //! gRPC streams to the writer.
 
-use std::{
-    io::Write as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io::Write as _, sync::Arc};
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 
+use super::stored::{Way, add_cost, rates, stored};
 use crate::{
     events::{Generator, Sample},
     load::{
@@ -18,11 +15,8 @@ use crate::{
         http::{self, Envelope},
         streams,
     },
-    numbers::float,
-    report::{Line, Reference, Report, Target, Values},
+    report::{Line, Reference, Report, Target},
     setup::{Bench, Projects},
-    usage::{Cpu, Memory},
-    verify::exactly_once,
 };
 
 const PROJECTS: usize = 20;
@@ -30,12 +24,6 @@ const PROJECTS: usize = 20;
 const EVENTS_IN_A_MESSAGE: usize = 50;
 /// As many applications send at once.
 const CONNECTIONS: usize = 256;
-
-struct Measured {
-    took: Duration,
-    cpu: Cpu,
-    peak: Memory,
-}
 
 /// Measures it.
 pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
@@ -52,12 +40,12 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let (mut over_http, mut streamed) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         Report::say(&format!("http, round {round} of {rounds}: {events} events of {PROJECTS} projects"));
-        over_http.push(through_the_gateway(bench, &projects, &envelopes).await?);
-        streamed.push(by_streams(bench, &projects, &samples).await?);
+        let send = async |_: &Client, gateway| http::send(gateway, Arc::clone(&envelopes), CONNECTIONS).await;
+        over_http.push(stored(bench, &projects, Way::Gateway, send).await?);
+        let calls = closed::calls(&samples, PROJECTS, EVENTS_IN_A_MESSAGE);
+        let send = async |client: &Client, _| streams::send(client, &projects.all, &calls).await;
+        streamed.push(stored(bench, &projects, Way::Straight, send).await?);
     }
-    let rates = |measured: &[Measured]| {
-        measured.iter().map(|one| float(count) / one.took.as_secs_f64()).collect::<Values>()
-    };
     bench.report.line(Line {
         figure: "http",
         what: "stored, one event a request".to_owned(),
@@ -66,11 +54,8 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         reference: Some(Reference { what: "by gRPC streams", value: rates(&streamed) }),
         target: Some(Target::AtLeast(0.4)),
     });
-    for (what, measured) in [("http", &over_http), ("gRPC streams", &streamed)] {
-        if let Some(last) = measured.last() {
-            bench.report.cost(what, count, last.cpu, last.took, Some(last.peak));
-        }
-    }
+    add_cost(&mut bench.report, "http", &over_http);
+    add_cost(&mut bench.report, "gRPC streams", &streamed);
     Ok(())
 }
 
@@ -95,41 +80,4 @@ fn envelopes(samples: &[Sample], projects: &Projects) -> anyhow::Result<Arc<[Env
         })
     };
     samples.iter().enumerate().map(envelope).collect()
-}
-
-async fn through_the_gateway(
-    bench: &Bench,
-    projects: &Projects,
-    envelopes: &Arc<[Envelope]>,
-) -> anyhow::Result<Measured> {
-    let writer = bench.fresh_writer().await?;
-    let gateway = bench.gateway("writer", writer.grpc).await?;
-    let client = Client::connect(writer.grpc).await?;
-    let before = bench.cpu_behind(&gateway, writer.id())?;
-    let started = Instant::now();
-    let tally = http::send(gateway.address("http")?, Arc::clone(envelopes), CONNECTIONS).await?;
-    client.flush(projects).await?;
-    let took = started.elapsed();
-    let cpu = bench.cpu_behind(&gateway, writer.id())? - before;
-    let peak = writer.memory()?;
-    exactly_once(&mut bench.server.connect().await?, &tally.acknowledged, 0).await?;
-    gateway.stop().await?;
-    writer.stop().await?;
-    Ok(Measured { took, cpu, peak })
-}
-
-async fn by_streams(bench: &Bench, projects: &Projects, samples: &[Sample]) -> anyhow::Result<Measured> {
-    let writer = bench.fresh_writer().await?;
-    let client = Client::connect(writer.grpc).await?;
-    let calls = closed::calls(samples, PROJECTS, EVENTS_IN_A_MESSAGE);
-    let before = bench.cpu(Some(&writer))?;
-    let started = Instant::now();
-    let tally = streams::send(&client, &projects.all, &calls).await?;
-    client.flush(projects).await?;
-    let took = started.elapsed();
-    let cpu = bench.cpu(Some(&writer))? - before;
-    let peak = writer.memory()?;
-    exactly_once(&mut bench.server.connect().await?, &tally.acknowledged, 0).await?;
-    writer.stop().await?;
-    Ok(Measured { took, cpu, peak })
 }

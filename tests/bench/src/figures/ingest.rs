@@ -2,32 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use super::{copy, insert};
+use super::{
+    copy, insert,
+    stored::{Measured, Way, add_cost, rates, stored},
+};
 use crate::{
     events::{Generator, Sample},
     load::{Client, closed},
     numbers::float,
-    report::{Line, Reference, Report, Target, Values},
+    report::{Line, Reference, Report, Target},
     setup::{Bench, Projects},
-    usage::{Cpu, Memory},
-    verify::exactly_once,
 };
 
 const PROJECTS: usize = 20;
 const EVENTS_IN_A_CALL: usize = 50;
 const CALLS_AT_ONCE: usize = 16;
-
-struct Measured {
-    events: usize,
-    took: Duration,
-    cpu: Cpu,
-}
-
-impl Measured {
-    fn rate(&self) -> f64 {
-        float(self.events) / self.took.as_secs_f64()
-    }
-}
 
 #[derive(Default)]
 struct Rounds {
@@ -35,7 +24,6 @@ struct Rounds {
     acknowledged: Vec<f64>,
     insert: Vec<Measured>,
     copy: Vec<Measured>,
-    peak: Option<Memory>,
 }
 
 /// Measures it.
@@ -65,19 +53,15 @@ async fn mesher(
     samples: &[Sample],
     all: &mut Rounds,
 ) -> anyhow::Result<()> {
-    let writer = bench.fresh_writer().await?;
-    let client = Client::connect(writer.grpc).await?;
     let calls = closed::calls(samples, PROJECTS, EVENTS_IN_A_CALL);
-    let before = bench.cpu(Some(&writer))?;
-    let started = Instant::now();
-    let tally = closed::send(&client, &projects.all, calls, CALLS_AT_ONCE).await?;
-    all.acknowledged.push(float(tally.acknowledged.len()) / started.elapsed().as_secs_f64());
-    client.flush(projects).await?;
-    let took = started.elapsed();
-    all.mesher.push(Measured { events: samples.len(), took, cpu: bench.cpu(Some(&writer))? - before });
-    all.peak = Some(writer.memory()?);
-    exactly_once(&mut bench.server.connect().await?, &tally.acknowledged, 0).await?;
-    writer.stop().await
+    let send = async |client: &Client, _| {
+        let started = Instant::now();
+        let tally = closed::send(client, &projects.all, calls, CALLS_AT_ONCE).await?;
+        all.acknowledged.push(float(tally.acknowledged.len()) / started.elapsed().as_secs_f64());
+        Ok(tally)
+    };
+    all.mesher.push(stored(bench, projects, Way::Straight, send).await?);
+    Ok(())
 }
 
 async fn references(
@@ -93,16 +77,15 @@ async fn references(
     bench.server.clear_events().await?;
     let before = bench.cpu(None)?;
     let (events, took) = insert::insert(&mut connection, projects, samples, &given, insert_limit).await?;
-    all.insert.push(Measured { events, took, cpu: bench.cpu(None)? - before });
+    all.insert.push(Measured { events, took, cpu: bench.cpu(None)? - before, peak: None });
     bench.server.clear_events().await?;
     let before = bench.cpu(None)?;
     let took = copy::copy(&bench.server, &export).await?;
-    all.copy.push(Measured { events: samples.len(), took, cpu: bench.cpu(None)? - before });
+    all.copy.push(Measured { events: samples.len(), took, cpu: bench.cpu(None)? - before, peak: None });
     Ok(())
 }
 
 fn add(bench: &mut Bench, all: &Rounds) {
-    let rate = |measured: &[Measured]| measured.iter().map(Measured::rate).collect::<Values>();
     let line = |what: &str, value, reference, target| Line {
         figure: "ingest",
         what: what.to_owned(),
@@ -111,19 +94,15 @@ fn add(bench: &mut Bench, all: &Rounds) {
         reference,
         target,
     };
-    let mesher = rate(&all.mesher);
-    let insert = Reference { what: "by one INSERT an event", value: rate(&all.insert) };
-    let copy = Reference { what: "by two COPYs of finished rows", value: rate(&all.copy) };
+    let mesher = rates(&all.mesher);
+    let insert = Reference { what: "by one INSERT an event", value: rates(&all.insert) };
+    let copy = Reference { what: "by two COPYs of finished rows", value: rates(&all.copy) };
     bench.report.line(line("stored", mesher.clone(), Some(insert), Some(Target::AtLeast(10.0))));
     bench.report.line(line("stored", mesher, Some(copy), Some(Target::AtLeast(0.5))));
     bench.report.line(line("acknowledged", all.acknowledged.iter().copied().collect(), None, None));
     for (what, measured) in
         [("ingest", &all.mesher), ("one INSERT an event", &all.insert), ("two COPYs", &all.copy)]
     {
-        // The last round's: what was run first found a colder machine.
-        if let Some(last) = measured.last() {
-            let peak = all.peak.filter(|_| what == "ingest");
-            bench.report.cost(what, last.events, last.cpu, last.took, peak);
-        }
+        add_cost(&mut bench.report, what, measured);
     }
 }

@@ -8,5 +8,6 @@ pub(crate) mod ingest;
 mod insert;
 pub(crate) mod outage;
 pub(crate) mod projects;
+mod stored;
 mod sync;
 pub(crate) mod transcode;

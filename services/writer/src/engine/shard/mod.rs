@@ -144,7 +144,10 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                     self.land(&landing.context("a flush panicked")?);
                 }
                 done = done(&mut self.journal) => match done.context("a job of the log panicked")? {
-                    Done::Committed(committed) => self.acknowledge(committed),
+                    Done::Committed(committed) => {
+                        self.acknowledge(committed);
+                        self.gather().await;
+                    }
                     Done::Tidied(tidied) => if let Some(journal) = &mut self.journal { journal.tidied(tidied) },
                     Done::Cleaned(cleaned) => self.cleaned(cleaned),
                 },
@@ -161,7 +164,10 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                     self.leave_at = None;
                 }
                 command = self.commands.recv(), if !self.closed && has_room => match command {
-                    Some(command) => self.obey_all(command).await,
+                    Some(command) => {
+                        self.obey(command);
+                        self.gather().await;
+                    }
                     None => self.finish(),
                 },
             }
@@ -179,10 +185,9 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         self.closed && !busy && (self.left || (self.flights.is_empty() && self.due.is_empty()))
     }
 
-    /// Obeys a command, and those that others give at this moment: they get their turn before the log begins to sync a group, in
-    /// which they would be too late. No time passes where there are none.
-    async fn obey_all(&mut self, first: Command) {
-        self.obey(first);
+    /// Obeys the commands that others give at this moment: they get their turn before the log begins to sync a group, for which
+    /// they would be too late. No time passes where there are none.
+    async fn gather(&mut self) {
         if self.journal.as_ref().is_some_and(Journal::is_about_to_start) {
             tokio::task::yield_now().await;
         }

@@ -6,6 +6,7 @@ use clap::{Args, Parser};
 use mesher_common::{
     config::{ProcessArgs, ProcessConfig, duration},
     rate_limit::Setting,
+    tls::{ListenerTlsArgs, UpstreamTlsArgs},
 };
 
 use crate::{client::ProxyArgs, upstream::Addresses};
@@ -14,14 +15,18 @@ use crate::{client::ProxyArgs, upstream::Addresses};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mesher-gateway", version)]
 pub struct Config {
-    /// Address to serve HTTP on, versions 1.1 and 2 in plain text. Port 0 takes any free one.
+    /// Address to serve HTTP on, versions 1.1 and 2. Port 0 takes any free one.
     #[arg(long, env = "MESHER_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
     pub admin_listen: SocketAddr,
-    /// Where the organization service is. Here and below: http://HOST:PORT, several divided by commas. Each address that a
-    /// name stands for is a replica, and is looked for every 5 s.
+    /// How requests are kept from being read and changed on the way.
+    #[command(flatten)]
+    pub tls: ListenerTlsArgs,
+    /// Where the organization service is. Here and below: https://HOST:PORT with TLS or http://HOST:PORT without, several
+    /// divided by commas. Each address that a name stands for is a replica, and is looked for every 5 s. Without TLS,
+    /// services are to be on this machine, unless --insecure is given.
     #[arg(long, env = "MESHER_ORG_ADDRESS", default_value = "http://127.0.0.1:50051")]
     pub org_address: Addresses,
     /// Where the project service is.
@@ -36,6 +41,9 @@ pub struct Config {
     /// Where the issue service is.
     #[arg(long, env = "MESHER_ISSUE_ADDRESS", default_value = "http://127.0.0.1:50055")]
     pub issue_address: Addresses,
+    /// Which services are trusted at https:// addresses, and how the gateway proves to them who it is.
+    #[command(flatten)]
+    pub upstream_tls: UpstreamTlsArgs,
     /// How much is taken on.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -45,6 +53,19 @@ pub struct Config {
     /// How the process logs, traces and stops.
     #[command(flatten)]
     pub process: ProcessArgs,
+}
+
+impl Config {
+    /// The services: the name of each, the flag of its addresses, and them.
+    pub(crate) fn services(&self) -> [(&'static str, &'static str, &Addresses); 5] {
+        [
+            ("org", "--org-address", &self.org_address),
+            ("project", "--project-address", &self.project_address),
+            ("user", "--user-address", &self.user_address),
+            ("writer", "--writer-address", &self.writer_address),
+            ("issue", "--issue-address", &self.issue_address),
+        ]
+    }
 }
 
 impl ProcessConfig for Config {

@@ -102,12 +102,17 @@ impl Gateway {
         })
     }
 
-    /// Answers a request that came from `peer`.
-    pub(crate) async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    /// Answers a request that came from `peer`, with TLS or without.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        is_tls: bool,
+    ) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         // What answers SDKs makes no links.
         if Endpoint::at(parts.uri.path()).is_none() {
-            headers::note_public_url(&mut parts);
+            headers::note_public_url(&mut parts, is_tls);
         }
         let request_id = headers::request_id(&parts.headers);
         let path = parts.uri.path();

@@ -44,15 +44,21 @@ pub(crate) fn media_type(headers: &HeaderMap) -> &str {
 const MAX_HOST: usize = 300;
 
 /// Notes in the headers by which URL the gateway was called, for services to make links with: as the client named it, or as
-/// a proxy says that the client did. It is told to this client alone, who may name what it likes.
-pub(crate) fn note_public_url(parts: &mut Parts) {
+/// a proxy says that the client did. It is told to this client alone, who may name what it likes. `is_tls` says whether the
+/// request came with TLS.
+pub(crate) fn note_public_url(parts: &mut Parts, is_tls: bool) {
     parts.headers.remove(PUBLIC_URL_HEADER);
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let host = header("x-forwarded-host")
         .or_else(|| header("host"))
         .or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
         .filter(|host| host.len() <= MAX_HOST);
-    let scheme = if header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let scheme = match header("x-forwarded-proto") {
+        Some("https") => "https",
+        Some("http") => "http",
+        _ if is_tls => "https",
+        _ => "http",
+    };
     let url = host.and_then(|host| HeaderValue::from_str(&format!("{scheme}://{host}")).ok());
     if let Some(url) = url {
         parts.headers.insert(PUBLIC_URL_HEADER, url);

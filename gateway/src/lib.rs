@@ -49,9 +49,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use mesher_common::{
     admin::{self, Readiness},
+    config::ConfigError,
     handle::Handle,
     server::bind,
     supervise::supervise,
+    tls::{self, HTTP_1_1, HTTP_2, Reloader, UpstreamTls},
 };
 use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
@@ -70,17 +72,46 @@ const NAME: &str = "gateway";
 
 /// Starts the gateway of Mesher's API.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
-    let upstreams = [
-        ("org", &config.org_address),
-        ("project", &config.project_address),
-        ("user", &config.user_address),
-        ("writer", &config.writer_address),
-        ("issue", &config.issue_address),
-    ]
-    .into_iter()
-    .map(|(name, address)| (format!("mesher.{name}.v1"), Upstream::new(name, address.clone())))
-    .collect();
-    spawn_api(mesher_proto::descriptor_pool().clone(), &upstreams, config).await
+    let mut registry = Registry::default();
+    let tls_metrics = tls::Metrics::new(&mut registry);
+    let (tls, reloader) = upstream_tls(&config, &tls_metrics)?.unzip();
+    let upstreams = config
+        .services()
+        .map(|(name, _, address)| {
+            let upstream = Upstream::with_tls(name, address.clone(), tls.clone());
+            (format!("mesher.{name}.v1"), upstream)
+        })
+        .into_iter()
+        .collect();
+    let pool = mesher_proto::descriptor_pool().clone();
+    serve(pool, &upstreams, config, (registry, tls_metrics), reloader).await
+}
+
+/// How services are called with TLS, if any is; or why it may not be without.
+fn upstream_tls(
+    config: &Config,
+    metrics: &tls::Metrics,
+) -> Result<Option<(UpstreamTls, Reloader)>, ConfigError> {
+    for (name, flag, address) in config.services() {
+        if let Some(exposed) = address.exposed().filter(|_| !config.tls.insecure) {
+            let reason = format!(
+                "{exposed} is on another machine, and without TLS whoever is on the way reads along: name an https:// \
+                 address of the {name} service, or, where the network itself is safe, say --insecure \
+                 (MESHER_INSECURE=true)"
+            );
+            return Err(ConfigError { flag, reason });
+        }
+    }
+    if config.services().iter().any(|(_, _, address)| address.have_tls()) {
+        return config.upstream_tls.open(metrics).map(Some);
+    }
+    match config.upstream_tls.given() {
+        Some(flag) => {
+            let reason = "no service has an https:// address: it would have no effect".to_owned();
+            Err(ConfigError { flag, reason })
+        }
+        None => Ok(None),
+    }
 }
 
 /// Starts the gateway of the API that `pool` describes. Each service with an RPC that has an HTTP rule is served by
@@ -90,6 +121,20 @@ pub async fn spawn_api(
     upstreams: &Upstreams,
     config: Config,
 ) -> anyhow::Result<Handle> {
+    let mut registry = Registry::default();
+    let tls_metrics = tls::Metrics::new(&mut registry);
+    serve(pool, upstreams, config, (registry, tls_metrics), None).await
+}
+
+async fn serve(
+    pool: DescriptorPool,
+    upstreams: &Upstreams,
+    config: Config,
+    (mut registry, tls_metrics): (Registry, tls::Metrics),
+    upstream_reloader: Option<Reloader>,
+) -> anyhow::Result<Handle> {
+    config.tls.check("--listen", config.listen)?;
+    let (acceptor, reloader) = config.tls.open(&[HTTP_2, HTTP_1_1], &tls_metrics)?.unzip();
     let listener = bind(NAME, "HTTP", config.listen).await?;
     let admin_listener = bind(NAME, "admin", config.admin_listen).await?;
     let (http, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
@@ -97,7 +142,6 @@ pub async fn spawn_api(
     let routes = Routes::new(&pool, upstreams).context("the API cannot be served")?;
     let (shutdown, background) = (CancellationToken::new(), CancellationToken::new());
     let readiness = Readiness::new(checks(&routes), shutdown.clone());
-    let mut registry = Registry::default();
     upstreams.register(&mut registry);
     let connections = server::Metrics::new(&mut registry);
     let pages = Pages::new(&routes, &pool)?;
@@ -111,8 +155,12 @@ pub async fn spawn_api(
         Gateway::new((routes, pages), pool, args, &mut registry, readiness.clone(), shutdown.clone());
 
     let mut servers = JoinSet::new();
+    let listener = server::Listener { tcp: listener, acceptor };
     servers.spawn(server::serve(listener, gateway, config.limits, connections, shutdown.clone()));
     let mut tasks = JoinSet::new();
+    for reloader in reloader.into_iter().chain(upstream_reloader) {
+        tasks.spawn(reloader.keep(background.clone()));
+    }
     tasks.spawn(admin::serve(admin_listener, readiness, registry, background.clone()));
     for upstream in upstreams.iter() {
         let with_lanes = takes_events.contains(upstream.name());

@@ -1,4 +1,4 @@
-//! The HTTP server: versions 1.1 and 2 in plain text on one port, a bounded number of connections that are bounded in what
+//! The HTTP server: versions 1.1 and 2 on one port, with TLS or without, a bounded number of connections that are bounded in what
 //! they take, and an end in order.
 //!
 //! Nobody holds a place for doing nothing: a connection that sends no request, or does not take its answer, is closed in
@@ -12,11 +12,13 @@ mod watch;
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use mesher_common::tls::{Acceptor, Failed, Transport};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -59,8 +61,15 @@ const DOOR_TIME: Duration = Duration::from_secs(1);
 /// How long to wait when connections cannot be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where connections come from, with what does their handshakes if they are to have TLS.
+pub(crate) struct Listener {
+    pub(crate) tcp: TcpListener,
+    pub(crate) acceptor: Option<Acceptor>,
+}
+
 /// What serves connections.
 struct Server {
+    acceptor: Option<Acceptor>,
     gateway: Arc<Gateway>,
     places: Places,
     door: Arc<Semaphore>,
@@ -72,7 +81,7 @@ struct Server {
 
 /// Serves until `stop` is cancelled, and then until the requests in hand are answered.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    Listener { tcp: listener, acceptor }: Listener,
     gateway: Arc<Gateway>,
     limits: LimitArgs,
     metrics: Metrics,
@@ -84,6 +93,7 @@ pub(crate) async fn serve(
         request: limits.request_timeout + ANSWER_TIME,
     };
     let server = Arc::new(Server {
+        acceptor,
         gateway,
         places: Places::new(usize::try_from(limits.max_connections)?),
         door: Arc::new(Semaphore::new(MAX_AT_DOOR)),
@@ -172,15 +182,20 @@ impl Server {
     /// Serves a connection until it ends, or has outstayed something.
     async fn watched(&self, tcp: TcpStream, peer: SocketAddr, place: Place) -> Option<Closed> {
         let watch = Watch::new(place, self.times);
-        let service = service_fn(|request: http::Request<Incoming>| {
+        let transport = match self.shaken(tcp, peer, &watch).await {
+            Ok(transport) => transport,
+            Err(reason) => return reason,
+        };
+        let is_tls = transport.is_tls();
+        let service = service_fn(|request: Request<Incoming>| {
             let in_hand = watch.begin();
             let gateway = Arc::clone(&self.gateway);
             async move {
-                let answer = gateway.handle(request, peer).await;
+                let answer = gateway.handle(request, peer, is_tls).await;
                 Ok::<_, Infallible>(answer.map(|body| Answer::new(body, in_hand)))
             }
         });
-        let stream = TokioIo::new(Stream { tcp, watch: Arc::clone(&watch) });
+        let stream = TokioIo::new(Stream { transport, watch: Arc::clone(&watch) });
         let mut connection = pin!(self.builder.serve_connection(stream, service));
         // Why it was told to go, and how long it may stay then without a request.
         let mut told: Option<(Option<Closed>, Instant)> = None;
@@ -219,15 +234,46 @@ impl Server {
         }
     }
 
+    /// The connection after its handshake, if it is to have one: within the time until the first byte of a request, and while
+    /// nobody wants its place. Otherwise why there is none, where that was not the client's doing.
+    async fn shaken(
+        &self,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        watch: &Watch,
+    ) -> Result<Transport, Option<Closed>> {
+        let Some(acceptor) = &self.acceptor else { return Ok(Transport::Plain(tcp)) };
+        let (until, outstayed) = watch.until();
+        tokio::select! {
+            biased;
+            shaken = acceptor.accept(tcp) => shaken.map_err(|error| {
+                tracing::debug!(%peer, %error, "a handshake failed");
+                None
+            }),
+            () = watch.place().wanted().cancelled() => Err(Some(Closed::Wanted)),
+            () = self.stop.cancelled() => Err(None),
+            () = sleep_until(until) => {
+                acceptor.metrics().handshake(Failed::Late);
+                Err(Some(Closed::Outstayed(outstayed)))
+            }
+        }
+    }
+
     /// Tells a client that there is no room for it.
     async fn turn_away(&self, tcp: TcpStream) {
-        let service = service_fn(|_: http::Request<Incoming>| {
+        let service = service_fn(|_: Request<Incoming>| {
             std::future::ready(Ok::<_, Infallible>(self.gateway.no_room()))
         });
         let mut builder = self.builder.clone();
         builder.http1().keep_alive(false);
-        let connection = builder.serve_connection(TokioIo::new(tcp), service);
+        let told = async {
+            let transport = match &self.acceptor {
+                Some(acceptor) => acceptor.accept(tcp).await.ok()?,
+                None => Transport::Plain(tcp),
+            };
+            builder.serve_connection(TokioIo::new(transport), service).await.ok()
+        };
         // Whoever asks for nothing meanwhile need not be told.
-        let _ = timeout(DOOR_TIME, connection).await;
+        let _ = timeout(DOOR_TIME, told).await;
     }
 }

@@ -7,6 +7,7 @@ use mesher_common::{
     config::{DatabaseUrl, ProcessArgs, ProcessConfig, patience},
     origin::PeerArgs,
     public_url::PublicUrl,
+    tls::ListenerTlsArgs,
 };
 use mesher_gateway::{LimitArgs, ProxyArgs};
 use mesher_user::config::UserArgs;
@@ -75,6 +76,10 @@ pub struct Config {
     /// Address of the gateway's admin server: /healthz, /readyz and /metrics over HTTP.
     #[arg(long, env = "MESHER_GATEWAY_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
     pub gateway_admin_listen: SocketAddr,
+    /// How requests to the gateway are kept from being read and changed on the way. The services, which the gateway calls,
+    /// speak plain text: they are to be on this machine's own addresses, unless --insecure is given.
+    #[command(flatten)]
+    pub tls: ListenerTlsArgs,
     /// Address of the organization service.
     #[arg(long, env = "MESHER_ORG_LISTEN", default_value = "127.0.0.1:50051")]
     pub org_listen: SocketAddr,

@@ -11,14 +11,14 @@ pub(crate) const FIRST_SESSION: &str = include_str!("../first_session.sh");
 /// The address that the script has, which is replaced by the one in use.
 const SCRIPT_ADDRESS: &str = "http://127.0.0.1:8080";
 
-/// The addresses, the first session, and `mesher ready SERVICE=ADDRESS …`.
-pub(crate) fn text(handle: &Handle) -> String {
+/// The addresses, the first session, and `mesher ready SERVICE=ADDRESS …`. `scheme` is that of the gateway's URL.
+pub(crate) fn text(handle: &Handle, scheme: &str) -> String {
     let mut text = String::new();
     for service in handle.children() {
         // Writing to a String cannot fail.
         let _ = match (service.address("http"), service.address("grpc"), service.address("admin")) {
             (Some(http), _, Some(admin)) => {
-                writeln!(text, "mesher: {:<8} http://{http:<21} admin http://{admin}", service.name())
+                writeln!(text, "mesher: {:<8} {scheme}://{http:<21} admin http://{admin}", service.name())
             }
             (_, Some(grpc), Some(admin)) => {
                 writeln!(text, "mesher: {:<8} grpc://{grpc:<21} admin http://{admin}", service.name())
@@ -27,7 +27,8 @@ pub(crate) fn text(handle: &Handle) -> String {
         };
     }
     let gateway = handle.children().iter().find_map(|service| service.address("http"));
-    let gateway = gateway.map_or_else(|| SCRIPT_ADDRESS.to_owned(), |address| format!("http://{address}"));
+    let gateway =
+        gateway.map_or_else(|| SCRIPT_ADDRESS.to_owned(), |address| format!("{scheme}://{address}"));
     let session = FIRST_SESSION.replace(SCRIPT_ADDRESS, &gateway);
     let _ = write!(text, "\nA first session, to paste into a shell:\n\n{session}\nmesher ready");
     for service in handle.children() {

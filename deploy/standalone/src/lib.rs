@@ -25,9 +25,12 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     match cli.command {
-        None => bootstrap::run_with(NAME, cli.config, spawn, |handle| {
-            bootstrap::println(&greeting::text(handle));
-        }),
+        None => {
+            let scheme = if cli.config.tls.tls_cert.is_some() { "https" } else { "http" };
+            bootstrap::run_with(NAME, cli.config, spawn, |handle| {
+                bootstrap::println(&greeting::text(handle, scheme));
+            })
+        }
         Some(Command::Migrate(args)) => {
             let process = args.process.clone();
             bootstrap::run_once(NAME, &process, migrate(args))
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
 /// Starts everything. The services are the children of what is returned, under their names; the gateway stops first and
 /// the database last.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
+    services::check_tls(&config)?;
     services::check_ports(&config).await?;
     let (logins, server) = database::open(&config).await?;
     match services::spawn(&config, &logins).await {

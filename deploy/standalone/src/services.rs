@@ -3,7 +3,12 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use mesher_common::{config::DatabaseArgs, handle::Handle, server};
+use mesher_common::{
+    config::{ConfigError, DatabaseArgs},
+    handle::Handle,
+    server,
+    tls::{HTTP_1_1, HTTP_2, ListenerTlsArgs, Metrics, UpstreamTlsArgs},
+};
 
 use mesher_gateway::Addresses;
 use mesher_writer::config::WriterArgs;
@@ -12,6 +17,31 @@ use crate::{
     config::Config,
     database::{Logins, data_dir},
 };
+
+/// Fails if something would be served in plain text where it may not, or with certificates that cannot be used, before
+/// anything is started.
+pub(crate) fn check_tls(config: &Config) -> Result<(), ConfigError> {
+    config.tls.check("--gateway-listen", config.gateway_listen)?;
+    config.tls.open(&[HTTP_2, HTTP_1_1], &Metrics::default())?;
+    for (flag, address) in [
+        ("--org-listen", config.org_listen),
+        ("--project-listen", config.project_listen),
+        ("--user-listen", config.user_listen),
+        ("--writer-listen", config.writer_listen),
+        ("--issue-listen", config.issue_listen),
+    ] {
+        if !config.tls.insecure && !address.ip().to_canonical().is_loopback() {
+            let reason = format!(
+                "{address} is within reach of other machines, and this service speaks plain text here, which whoever \
+                 is on the way reads along: listen on 127.0.0.1:{}, or run mesher's services one by one, each with a \
+                 certificate, or, where the network itself is safe, say --insecure (MESHER_INSECURE=true)",
+                address.port()
+            );
+            return Err(ConfigError { flag, reason });
+        }
+    }
+    Ok(())
+}
 
 /// Fails if an address is taken, before anything is started. It may still be taken a moment later; then its service says
 /// so.
@@ -63,9 +93,11 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
         })
     };
     let process = &config.process;
+    let plain_text = ListenerTlsArgs::plain_text(config.tls.insecure);
     let org = mesher_org::spawn(mesher_org::Config {
         listen: config.org_listen,
         admin_listen: config.org_admin_listen,
+        tls: plain_text.clone(),
         peers: config.peers.clone(),
         database: database(mesher_org::DATABASE_ROLE)?,
         process: process.clone(),
@@ -76,6 +108,7 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
     let project = mesher_project::spawn(mesher_project::Config {
         listen: config.project_listen,
         admin_listen: config.project_admin_listen,
+        tls: plain_text.clone(),
         public_url: config.public_url.clone(),
         peers: config.peers.clone(),
         database: database(mesher_project::DATABASE_ROLE)?,
@@ -87,6 +120,7 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
     let user = mesher_user::spawn(mesher_user::Config {
         listen: config.user_listen,
         admin_listen: config.user_admin_listen,
+        tls: plain_text.clone(),
         users: config.users.clone(),
         peers: config.peers.clone(),
         database: database(mesher_user::DATABASE_ROLE)?,
@@ -102,6 +136,7 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
     let writer = mesher_writer::spawn(mesher_writer::Config {
         listen: config.writer_listen,
         admin_listen: config.writer_admin_listen,
+        tls: plain_text.clone(),
         writer: WriterArgs { log_dir: Some(log_dir), ..config.writer.clone() },
         database: database(mesher_writer::DATABASE_ROLE)?,
         process: process.clone(),
@@ -112,6 +147,7 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
     let issue = mesher_issue::spawn(mesher_issue::Config {
         listen: config.issue_listen,
         admin_listen: config.issue_admin_listen,
+        tls: plain_text.clone(),
         database: database(mesher_issue::DATABASE_ROLE)?,
         process: process.clone(),
     })
@@ -121,11 +157,13 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
     let gateway = mesher_gateway::spawn(mesher_gateway::Config {
         listen: config.gateway_listen,
         admin_listen: config.gateway_admin_listen,
+        tls: config.tls.clone(),
         org_address,
         project_address,
         user_address,
         writer_address,
         issue_address,
+        upstream_tls: UpstreamTlsArgs::default(),
         limits: config.limits.clone(),
         proxies: config.proxies.clone(),
         process: process.clone(),

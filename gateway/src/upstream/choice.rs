@@ -67,9 +67,13 @@ mod tests {
     fn replicas(count: u16) -> Vec<Arc<Replica>> {
         let replica = |number| {
             let address = format!("10.0.0.{number}:7").parse().unwrap();
-            let place =
-                Place { identity: format!("writer-{number}"), address, authority: "writer:7".to_owned() };
-            let channel = channel(&place).unwrap();
+            let place = Place {
+                identity: format!("writer-{number}"),
+                address,
+                authority: "writer:7".to_owned(),
+                tls_name: None,
+            };
+            let channel = channel(&place, None).unwrap();
             Replica::new(place, channel, None)
         };
         (1..=count).map(replica).collect()

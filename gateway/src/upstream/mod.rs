@@ -26,7 +26,7 @@ use std::{
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use mesher_common::admin::Check;
+use mesher_common::{admin::Check, tls::UpstreamTls};
 use prometheus_client::registry::Registry;
 use prost_reflect::ServiceDescriptor;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -61,6 +61,7 @@ pub struct Upstream(Arc<Inner>);
 struct Inner {
     name: String,
     addresses: Addresses,
+    tls: Option<UpstreamTls>,
     replicas: watch::Sender<Arc<[Arc<Replica>]>>,
     turn: AtomicUsize,
     budget: Budget,
@@ -68,12 +69,18 @@ struct Inner {
 }
 
 impl Upstream {
-    /// The service that goes by `name` in messages, at these addresses.
+    /// The service that goes by `name` in messages, at these addresses, which are without TLS.
     pub fn new(name: impl Into<String>, addresses: Addresses) -> Self {
+        Self::with_tls(name, addresses, None)
+    }
+
+    /// The same at any addresses; `tls` says whom to trust at those with TLS.
+    pub fn with_tls(name: impl Into<String>, addresses: Addresses, tls: Option<UpstreamTls>) -> Self {
         let (replicas, _) = watch::channel(Arc::default());
         Self(Arc::new(Inner {
             name: name.into(),
             addresses,
+            tls,
             replicas,
             turn: AtomicUsize::new(0),
             budget: Budget::default(),
@@ -161,7 +168,8 @@ impl Upstream {
         tasks: &mut JoinSet<()>,
     ) -> anyhow::Result<(Arc<Replica>, CancellationToken)> {
         let close = CancellationToken::new();
-        let channel = channel(&place).with_context(|| format!("{} is no address", place.identity))?;
+        let channel = channel(&place, self.0.tls.as_ref())
+            .with_context(|| format!("{} cannot be called", place.identity))?;
         let lanes = with_lanes.then(|| Lanes::new(&channel));
         let (lanes, lane_tasks) = lanes.map_or((None, Vec::new()), |(lanes, tasks)| (Some(lanes), tasks));
         let replica = Replica::new(place, channel, lanes);

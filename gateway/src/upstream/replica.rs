@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use http::Uri;
+use mesher_common::tls::UpstreamTls;
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -58,19 +60,23 @@ impl Drop for InHand<'_> {
     }
 }
 
-/// The connection to a replica: made when it is needed, and made again when it is lost.
-pub(super) fn channel(place: &Place) -> Result<Channel, tonic::transport::Error> {
+/// The connection to a replica: made when it is needed, and made again when it is lost. `tls` has whom to trust, for a replica
+/// that is called with TLS.
+pub(super) fn channel(place: &Place, tls: Option<&UpstreamTls>) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", place.address))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
-    let called = format!("http://{}", place.authority).parse::<Uri>();
+    let scheme = if place.tls_name.is_some() { "https" } else { "http" };
+    let called = format!("{scheme}://{}", place.authority).parse::<Uri>();
     let endpoint = match called {
         Ok(called) => endpoint.origin(called),
         Err(_) => endpoint,
     };
-    Ok(endpoint.connect_lazy())
+    let Some(name) = &place.tls_name else { return Ok(endpoint.connect_lazy()) };
+    let tls = tls.context("it is to be called with TLS, which was not set up")?;
+    Ok(endpoint.connect_with_connector_lazy(tls.connector(place.address.to_string(), name)?))
 }
 
 impl Replica {

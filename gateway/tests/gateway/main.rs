@@ -22,4 +22,5 @@ mod slow;
 mod specification;
 mod streaming;
 mod support;
+mod tls;
 mod writer;

@@ -13,6 +13,7 @@ use mesher_common::{
     rate_limit::RateLimit,
     server::ServerBuilder,
     status::{self, KeyFault, LimitScope, Violation},
+    tls::ListenerTlsArgs,
 };
 use mesher_gateway::spawn;
 use mesher_proto::mesher::writer::v1::{
@@ -170,8 +171,13 @@ impl Fixture {
         let writer = Writer { taken: Arc::default(), late: Arc::new(Semaphore::new(0)) };
         let any = "127.0.0.1:0".parse().unwrap();
         let service = WriterServiceServer::new(writer.clone()).max_decoding_message_size(16 << 20);
-        let server =
-            ServerBuilder::bind("writer", any, any).await.unwrap().service(service).start().await.unwrap();
+        let server = ServerBuilder::bind("writer", any, any, &ListenerTlsArgs::default())
+            .await
+            .unwrap()
+            .service(service)
+            .start()
+            .await
+            .unwrap();
         let address = format!("http://{}", server.address("grpc").unwrap());
         let gateway = spawn(config(&[&["--writer-address", &address], flags].concat())).await.unwrap();
         let url = format!("http://{}", gateway.address("http").unwrap());

@@ -30,3 +30,4 @@ pub mod supervise;
 pub mod telemetry;
 pub mod text;
 pub mod timeout;
+pub mod tls;

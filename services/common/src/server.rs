@@ -12,7 +12,6 @@ use tonic::{
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
-    transport::server::TcpIncoming,
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
@@ -22,6 +21,7 @@ use crate::{
     handle::Handle,
     rpc::RpcLayer,
     supervise::supervise,
+    tls::{self, Acceptor, HTTP_2, ListenerTlsArgs},
 };
 
 /// How often an idle connection is probed, so that peers that vanished do not hold on to resources.
@@ -41,6 +41,7 @@ const MAX_STREAMS: u32 = 256;
 pub struct ServerBuilder {
     name: &'static str,
     listener: TcpListener,
+    acceptor: Option<Acceptor>,
     admin_listener: TcpListener,
     registry: Registry,
     routes: RoutesBuilder,
@@ -54,25 +55,35 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Binds the server named `name` to its addresses. Port 0 takes any free one.
+    /// Binds the server named `name` to its addresses. Port 0 takes any free one. Fails if it would serve gRPC in plain text
+    /// where it may not, or with certificates that cannot be used.
     pub async fn bind(
         name: &'static str,
         listen: SocketAddr,
         admin_listen: SocketAddr,
+        tls: &ListenerTlsArgs,
     ) -> anyhow::Result<Self> {
+        tls.check("--listen", listen)?;
+        let (mut registry, mut tasks) = (Registry::default(), JoinSet::new());
+        let background = CancellationToken::new();
+        let acceptor = tls.open(&[HTTP_2], &tls::Metrics::new(&mut registry))?.map(|(acceptor, reloader)| {
+            tasks.spawn(reloader.keep(background.clone()));
+            acceptor
+        });
         Ok(Self {
             name,
             listener: self::bind(name, "gRPC", listen).await?,
+            acceptor,
             admin_listener: self::bind(name, "admin", admin_listen).await?,
-            registry: Registry::default(),
+            registry,
             routes: Routes::builder(),
             service_names: Vec::new(),
             checks: Vec::new(),
             health_checks: Vec::new(),
-            tasks: JoinSet::new(),
+            tasks,
             drain: Box::pin(async { Ok(()) }),
             shutdown: CancellationToken::new(),
-            background: CancellationToken::new(),
+            background,
         })
     }
 
@@ -193,7 +204,7 @@ impl ServerBuilder {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .layer(layer)
             .add_routes(self.routes.routes())
-            .serve_with_incoming_shutdown(TcpIncoming::from(self.listener).with_nodelay(Some(true)), stop);
+            .serve_with_incoming_shutdown(tls::incoming(self.listener, self.acceptor), stop);
 
         let name = self.name;
         let mut servers = JoinSet::new();

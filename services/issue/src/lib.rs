@@ -21,7 +21,7 @@ pub const DATABASE_ROLE: &str = "mesher_issue";
 
 /// Starts the service.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
-    let server = ServerBuilder::bind("issue", config.listen, config.admin_listen).await?;
+    let server = ServerBuilder::bind("issue", config.listen, config.admin_listen, &config.tls).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let service = Service::new(Store::new(pool.clone()));
     server.service(IssueServiceServer::new(service)).needs_database(&pool).start().await

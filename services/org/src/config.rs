@@ -6,6 +6,7 @@ use clap::Parser;
 use mesher_common::{
     config::{DatabaseArgs, ProcessArgs, ProcessConfig},
     origin::PeerArgs,
+    tls::ListenerTlsArgs,
 };
 
 /// Mesher's organization service.
@@ -18,6 +19,9 @@ pub struct Config {
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:51051")]
     pub admin_listen: SocketAddr,
+    /// How calls are kept from being read and changed on the way.
+    #[command(flatten)]
+    pub tls: ListenerTlsArgs,
     /// Who is believed to say whom a call is from.
     #[command(flatten)]
     pub peers: PeerArgs,

@@ -20,7 +20,7 @@ pub const DATABASE_ROLE: &str = "mesher_org";
 
 /// Starts the service.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
-    let server = ServerBuilder::bind("org", config.listen, config.admin_listen).await?;
+    let server = ServerBuilder::bind("org", config.listen, config.admin_listen, &config.tls).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let access = Access::new(pool.clone()).believing(config.peers);
     let service = Service::new(access, Store::new(pool.clone()), Clock::system());

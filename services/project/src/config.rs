@@ -7,6 +7,7 @@ use mesher_common::{
     config::{DatabaseArgs, ProcessArgs, ProcessConfig},
     origin::PeerArgs,
     public_url::PublicUrl,
+    tls::ListenerTlsArgs,
 };
 
 /// Mesher's project service.
@@ -19,6 +20,9 @@ pub struct Config {
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:51052")]
     pub admin_listen: SocketAddr,
+    /// How calls are kept from being read and changed on the way.
+    #[command(flatten)]
+    pub tls: ListenerTlsArgs,
     /// The URL that SDKs reach the gateway by, such as `https://errors.example.com`: DSNs begin with it. [default: the one
     /// that the gateway is called by]
     #[arg(long, env = "MESHER_PUBLIC_URL")]

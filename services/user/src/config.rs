@@ -6,6 +6,7 @@ use clap::{Args, Parser, ValueEnum};
 use mesher_common::{
     config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration},
     origin::PeerArgs,
+    tls::ListenerTlsArgs,
 };
 
 /// Mesher's user service.
@@ -18,6 +19,9 @@ pub struct Config {
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:51053")]
     pub admin_listen: SocketAddr,
+    /// How calls are kept from being read and changed on the way.
+    #[command(flatten)]
+    pub tls: ListenerTlsArgs,
     /// Who may register, and how people sign in.
     #[command(flatten)]
     pub users: UserArgs,

@@ -31,7 +31,7 @@ pub const DATABASE_ROLE: &str = "mesher_user";
 
 /// Starts the service.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
-    let mut server = ServerBuilder::bind("user", config.listen, config.admin_listen).await?;
+    let mut server = ServerBuilder::bind("user", config.listen, config.admin_listen, &config.tls).await?;
     let peppers = Peppers::read(&config.users.passwords.password_pepper_file)?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let hasher = Hasher::new(&config.users.passwords, peppers).await?;

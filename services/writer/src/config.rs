@@ -11,6 +11,7 @@ use clap::{Args, Parser, ValueEnum};
 use mesher_common::{
     config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration},
     rate_limit::Setting,
+    tls::ListenerTlsArgs,
 };
 
 /// Mesher's writer: takes events in and stores them.
@@ -23,6 +24,9 @@ pub struct Config {
     /// Address of the admin server: /healthz, /readyz and /metrics over HTTP. Port 0 takes any free one.
     #[arg(long, env = "MESHER_ADMIN_LISTEN", default_value = "127.0.0.1:51054")]
     pub admin_listen: SocketAddr,
+    /// How calls are kept from being read and changed on the way.
+    #[command(flatten)]
+    pub tls: ListenerTlsArgs,
     /// How events are buffered and stored.
     #[command(flatten)]
     pub writer: WriterArgs,

@@ -44,7 +44,7 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Starts the service.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
-    let mut server = ServerBuilder::bind("writer", config.listen, config.admin_listen).await?;
+    let mut server = ServerBuilder::bind("writer", config.listen, config.admin_listen, &config.tls).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let clock = Clock::system();
     let store = Store::new(pool.clone());

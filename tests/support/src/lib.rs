@@ -6,12 +6,14 @@
 //! - [`ScratchDir`]: a directory that goes away, along with a PostgreSQL server that runs in it.
 //! - [`http_client`]: a client for HTTP.
 //! - [`eventually`]: waits for a condition, not for a time.
+//! - [`Authority`]: certificates for TLS.
 //! - [`tool`]: a command-line client that a test needs.
 //!
 //! However a test process ends, `kill -9` included, nothing of this stays behind: see the module `watchdog`.
 //!
 //! These helpers panic where a test could do nothing but fail.
 
+mod authority;
 mod cluster;
 mod database;
 mod eventually;
@@ -24,6 +26,7 @@ mod tools;
 mod tree;
 mod watchdog;
 
+pub use authority::Authority;
 pub use database::TestDatabase;
 pub use eventually::{Condition, eventually};
 pub use http::http_client;

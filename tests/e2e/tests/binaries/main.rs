@@ -21,4 +21,5 @@ mod sentry;
 mod shutdown;
 mod synced;
 mod telemetry;
+mod tls;
 mod writer;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use mesher_testing::{Process, TestDatabase, eventually, http_client};
+use mesher_testing::{Authority, Process, TestDatabase, eventually, http_client};
 use serde_json::Value;
 
 use crate::{
@@ -22,11 +22,15 @@ pub(crate) struct Running {
     pub(crate) processes: BTreeMap<&'static str, Process>,
     pub(crate) writer: Writer,
     addresses: BTreeMap<&'static str, BTreeMap<String, String>>,
+    scheme: &'static str,
     pub(crate) client: reqwest::Client,
 }
 
 /// Starts a gateway, to which services are at these addresses: it, and where it serves.
-async fn gateway(at: &[(&str, String)], variables: &[(&str, &str)]) -> (Process, BTreeMap<String, String>) {
+pub(crate) async fn gateway(
+    at: &[(&str, String)],
+    variables: &[(&str, &str)],
+) -> (Process, BTreeMap<String, String>) {
     let flags: Vec<(String, &str)> =
         at.iter().map(|(service, address)| (format!("--{service}-address"), address.as_str())).collect();
     let peers = flags.iter().flat_map(|(flag, address)| [flag.as_str(), address]);
@@ -76,6 +80,39 @@ impl Running {
         writer: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
+        let client = http_client().build().unwrap();
+        Self::start_each(database, writer, [variables; 2], ("http", client)).await
+    }
+
+    /// Starts all with TLS: the services with the certificate `service`, for calls by whoever has one of `authority`'s, and the
+    /// gateway with the certificate `gateway`.
+    pub(crate) async fn start_with_tls(authority: &Authority) -> Self {
+        authority.issue("service", "127.0.0.1", 3000);
+        authority.issue("gateway", "127.0.0.1", 3000);
+        let file = |name: &str| authority.file(name).display().to_string();
+        let (ca, client) = (file("ca.pem"), authority.client().build().unwrap());
+        let [cert, key] = ["service.crt", "service.key"].map(file);
+        let services =
+            [("MESHER_TLS_CERT", &*cert), ("MESHER_TLS_KEY", &*key), ("MESHER_TLS_CLIENT_CA", &*ca)];
+        let [cert, key] = ["gateway.crt", "gateway.key"].map(file);
+        let gateway = [
+            ("MESHER_TLS_CERT", &*cert),
+            ("MESHER_TLS_KEY", &*key),
+            ("MESHER_UPSTREAM_TLS_CA", &*ca),
+            ("MESHER_UPSTREAM_TLS_CERT", &*cert),
+            ("MESHER_UPSTREAM_TLS_KEY", &*key),
+        ];
+        let database = TestDatabase::new().await;
+        let flags = ["--flush-interval", "1h"];
+        Self::start_each(database, &flags, [&services, &gateway], ("https", client)).await
+    }
+
+    async fn start_each(
+        database: TestDatabase,
+        writer: &[&str],
+        [variables, of_gateway]: [&[(&str, &str)]; 2],
+        (scheme, client): (&'static str, reqwest::Client),
+    ) -> Self {
         let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
         let arguments = [&listen[..], &["--database-url", database.url()]].concat();
         let mut processes = BTreeMap::new();
@@ -90,12 +127,11 @@ impl Running {
         }
         let of_writer = ["grpc", "admin"].map(|kind| (kind.to_owned(), writer.address(kind).to_owned()));
         addresses.insert("writer", BTreeMap::from(of_writer));
-        let at = SERVICES.map(|service| (service, format!("http://{}", addresses[service]["grpc"])));
-        let (gateway, ready) = gateway(&at, variables).await;
+        let at = SERVICES.map(|service| (service, format!("{scheme}://{}", addresses[service]["grpc"])));
+        let (gateway, ready) = gateway(&at, of_gateway).await;
         addresses.insert("gateway", ready);
         processes.insert("gateway", gateway);
-        let client = http_client().build().unwrap();
-        let running = Self { database, processes, writer, addresses, client };
+        let running = Self { database, processes, writer, addresses, scheme, client };
         eventually("the gateway was ready", PATIENCE, async || {
             running.get("/readyz", "").await.status == 200
         })
@@ -127,7 +163,7 @@ impl Running {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address("gateway", "http"))
+        format!("{}://{}", self.scheme, self.address("gateway", "http"))
     }
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {

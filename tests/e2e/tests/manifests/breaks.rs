@@ -49,6 +49,12 @@ pub(crate) const OVERLAY: &[Break] = &[
     ("serviceAccountName: mesher-user", "serviceAccountName: user", "there is no ServiceAccount user"),
     ("key: user-database-url", "key: migrate-database-url", "Deployment mesher-user: has the secrets"),
     ("image: mesher:", "image: mesher:9", "the image is mesher:9"),
+    ("MESHER_INSECURE: \"true\"", "MESHER_INSECURE: \"false\"", "--listen is refused in plain text"),
+    (
+        "MESHER_INSECURE: \"true\"",
+        "MESHER_INSECURE: \"false\"",
+        "http://mesher-org:50051 is refused in plain text",
+    ),
     ("volumeClaimTemplates:", "withoutVolumes:", "StatefulSet mesher-writer: --log-dir is Some("),
     ("mountPath: /var/lib/mesher\n", "mountPath: /var/lib/mesher-log\n", "is in no place to keep a log"),
     (
@@ -90,6 +96,7 @@ pub(crate) const IMAGE: &[Break] = &[
 
 /// Of the compose file.
 pub(crate) const COMPOSE: &[Break] = &[
+    ("MESHER_INSECURE: \"true\"", "MESHER_INSECURE: \"false\"", "--org-listen is refused in plain text"),
     ("MESHER_WRITER_LISTEN", "MESHER_WRITTER_LISTEN", "has no variable MESHER_WRITTER_LISTEN"),
     ("MESHER_ORG_LISTEN: 0.0.0.0", "MESHER_ORG_LISTEN: 127.0.0.1", "does not listen on port 50051"),
     ("127.0.0.1:8080:8080", "0.0.0.0:8080:8080", "is open to other machines"),
@@ -103,4 +110,21 @@ pub(crate) const COMPOSE: &[Break] = &[
     ("  log:\n", "", "is in no place to keep a log"),
     ("- postgres:/", "- log:/", "the volume log of the log is not its alone"),
     ("[migrate]", "[migrate, --dry-run]", "has no flag --dry-run"),
+];
+
+/// Of the overlay `cluster-tls`.
+pub(crate) const CLUSTER_TLS: &[Break] = &[
+    (
+        "https://mesher-org:50051",
+        "http://mesher-org:50051",
+        "http://mesher-org:50051 is refused in plain text",
+    ),
+    ("https://mesher-org:50051", "http://mesher-org:50051", "mesher-org serves with TLS: true"),
+    (
+        "name: MESHER_UPSTREAM_TLS_CA",
+        "name: MESHER_UPSTREAM_CA",
+        "nobody vouches for https://mesher-org:50051",
+    ),
+    ("name: MESHER_TLS_CLIENT_CA", "name: MESHER_CLIENT_CA", "has no variable MESHER_CLIENT_CA"),
+    ("MESHER_TLS_CERT: ", "MESHER_TLS_CRT: ", "--listen is refused in plain text"),
 ];

@@ -97,6 +97,7 @@ async fn check_ours(
         return;
     };
     configured.check_ports(problems);
+    configured.check_transport(problems);
     if configured.serves() {
         let granted = service.stop_grace_period.as_deref().unwrap_or("10s");
         match humantime::parse_duration(granted) {

@@ -161,6 +161,33 @@ impl Configured {
         }
     }
 
+    /// Whether it serves with TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.value("--tls-cert").is_some()
+    }
+
+    /// Holds what it serves where others reach it, and what it calls, to TLS, or to saying in words that there is none.
+    pub(crate) fn check_transport(&self, problems: &mut Vec<String>) {
+        if self.value("--insecure") == Some("true") {
+            return;
+        }
+        for (flag, port) in self.reachable(problems) {
+            // Only the gateway's certificate is the all-in-one binary's; its services have none.
+            let has_tls = self.has_tls() && matches!(flag, "--listen" | "--gateway-listen");
+            if !has_tls && !flag.ends_with("admin-listen") {
+                problems.push(format!("{}: port {port} of {flag} is refused in plain text", self.name));
+            }
+        }
+        for flag in self.flags_ending("-address") {
+            let address = self.value(flag).unwrap_or_default();
+            if address.starts_with("http://") {
+                problems.push(format!("{}: {flag} {address} is refused in plain text", self.name));
+            } else if !self.given.contains_key("--upstream-tls-ca") {
+                problems.push(format!("{}: nobody vouches for {address}", self.name));
+            }
+        }
+    }
+
     /// Whether it is a writer that keeps what it has acknowledged in a log on disk.
     pub(crate) fn keeps_log(&self) -> bool {
         self.setting("--durability").is_some() && self.value("--durability") != Some("memory")

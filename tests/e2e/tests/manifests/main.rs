@@ -24,7 +24,7 @@ use mesher_testing::{ScratchDir, tool};
 
 use crate::{breaks::Break, cli::Binaries, compose::Compose, image::Image, objects::Objects};
 
-const OVERLAYS: [&str; 2] = ["single", "cluster"];
+const OVERLAYS: [&str; 3] = ["single", "cluster", "cluster-tls"];
 
 /// The version of Kubernetes whose schemas the manifests are held to.
 const KUBERNETES: &str = "1.32";
@@ -158,6 +158,19 @@ async fn a_broken_cluster_is_found() {
     let mut binaries = Binaries::of_workspace();
     let image = Image::parse(&read("deploy/Dockerfile"));
     assert_found(&manifests, breaks::CLUSTER, async |manifests| {
+        overlay::check(&Objects::parse(manifests), &image, &mut binaries).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_cluster_with_tls_is_found() {
+    let Some(manifests) = build("cluster-tls") else {
+        return;
+    };
+    let mut binaries = Binaries::of_workspace();
+    let image = Image::parse(&read("deploy/Dockerfile"));
+    assert_found(&manifests, breaks::CLUSTER_TLS, async |manifests| {
         overlay::check(&Objects::parse(manifests), &image, &mut binaries).await
     })
     .await;

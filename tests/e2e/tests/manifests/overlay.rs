@@ -139,6 +139,7 @@ fn check_pod(pod: &Pod<'_>, objects: &Objects, problems: &mut Vec<String>) {
         problems.push(format!("{}: Kubernetes adds variables that begin with MESHER_", pod.name()));
     }
     configured.check_ports(problems);
+    configured.check_transport(problems);
     check_secret(pod, &template.spec.containers[0], problems);
     if configured.keeps_log() {
         check_log(pod, configured, problems);

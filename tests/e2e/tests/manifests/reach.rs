@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    container::Configured,
     network::{Party, connects},
     objects::{Objects, Port},
     overlay::{Pod, selected_by},
@@ -37,15 +38,25 @@ pub(crate) fn check_addresses(objects: &Objects, pods: &[Pod<'_>], problems: &mu
                     called.name()
                 ));
             }
+            let serves_tls = called.configured.as_ref().is_some_and(Configured::has_tls);
+            if address.starts_with("https:") != serves_tls {
+                problems.push(format!(
+                    "{}: {flag} is {address}, and {} serves with TLS: {serves_tls}",
+                    pod.name(),
+                    called.name()
+                ));
+            }
             calls.insert((pod.name().to_owned(), called.name().to_owned(), port));
         }
     }
     calls
 }
 
-/// The pod and the port that `http://SERVICE:PORT` or, of a stateful set, `http://POD.SERVICE:PORT` leads to.
+/// The pod and the port that `http://SERVICE:PORT` or, of a stateful set, `http://POD.SERVICE:PORT` leads to, or the same with
+/// https.
 fn follow<'a, 'p>(address: &str, objects: &'a Objects, pods: &'a [Pod<'p>]) -> Option<(&'a Pod<'p>, u16)> {
-    let (host, port) = address.strip_prefix("http://")?.split_once(':')?;
+    let authority = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"))?;
+    let (host, port) = authority.split_once(':')?;
     let port: u16 = port.parse().ok()?;
     let (replica, service) = match host.split_once('.') {
         Some((replica, service)) => (Some(replica), service),

@@ -3,7 +3,7 @@
 //! An answer is fresh for the given time, and a revoked key stops working when it is over. Those who miss an answer wait for
 //! the [`Resolver`], which asks for many keys in one query; of a key that stays in use it asks ahead of time, so that nobody
 //! waits. While the database cannot be asked, a key that was valid goes on being valid: nobody can revoke it either, and its
-//! events are kept until the database is back.
+//! events are kept until the database is back. But when a key expires is part of what is remembered, and holds all the same.
 
 use std::{
     collections::HashMap,
@@ -48,8 +48,10 @@ pub struct ApiKey {
     pub project_id: ProjectId,
     /// The project's number in DSNs.
     pub project_number: i64,
-    /// Whether it was revoked.
+    /// Whether it was revoked, or has expired.
     pub revoked: bool,
+    /// When it expires by itself, if it does.
+    pub expires_at: Option<Instant>,
     /// How many events of the project are taken in, where it says so.
     pub project_limit: Option<RateLimit>,
     /// How many events are taken in with the key, where it says so.
@@ -63,15 +65,22 @@ struct Row {
     project_id: ProjectId,
     project_number: i64,
     revoked: bool,
+    expires_in: Option<f64>,
     project_limit_events: Option<i32>,
     project_limit_seconds: Option<i32>,
     key_limit_events: Option<i32>,
     key_limit_seconds: Option<i32>,
 }
 
-impl From<Row> for ApiKey {
-    fn from(row: Row) -> Self {
-        Self {
+impl Row {
+    /// What was asked for then, and cannot have been answered before: to the safe side.
+    fn asked_at(self, asked_at: Instant) -> ApiKey {
+        let row = self;
+        // What is too far off for an instant is never.
+        let expires_in =
+            row.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        ApiKey {
+            expires_at: expires_in.and_then(|expires_in| asked_at.checked_add(expires_in)),
             project_id: row.project_id,
             project_number: row.project_number,
             revoked: row.revoked,
@@ -93,8 +102,9 @@ pub trait Lookup: Send + Sync + 'static {
 impl Lookup for PgPool {
     #[instrument(name = "db.resolve_api_keys", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ApiKey>, DatabaseError> {
+        let asked_at = Instant::now();
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT position, project_id, project_number, revoked,
+            "SELECT position, project_id, project_number, revoked, expires_in,
                  project_limit_events, project_limit_seconds, key_limit_events, key_limit_seconds
              FROM resolve_api_keys($1)",
         )
@@ -104,9 +114,17 @@ impl Lookup for PgPool {
         let by_key = |row: Row| {
             // PostgreSQL counts from one.
             let index = usize::try_from(row.position).ok()?.checked_sub(1)?;
-            Some((*keys.get(index)?, row.into()))
+            Some((*keys.get(index)?, row.asked_at(asked_at)))
         };
         Ok(rows.into_iter().filter_map(by_key).collect())
+    }
+}
+
+impl ApiKey {
+    /// The same as it is now: one that has expired since it was asked for is as one that was revoked.
+    fn now(self) -> Self {
+        let has_expired = self.expires_at.is_some_and(|at| at <= Instant::now());
+        Self { revoked: self.revoked || has_expired, ..self }
     }
 }
 
@@ -161,6 +179,11 @@ impl ApiKeys {
 
     /// What there is to know of a key; `None` if there is no such key.
     pub async fn get(&self, key: SecretHash) -> Result<Option<ApiKey>, ResolveError> {
+        let found = self.find(key).await?;
+        Ok(found.map(ApiKey::now))
+    }
+
+    async fn find(&self, key: SecretHash) -> Result<Option<ApiKey>, ResolveError> {
         let known = self.known.get(&key).await;
         let is_valid = |found: &Option<ApiKey>| found.is_some_and(|key| !key.revoked);
         if let Some(Known { found, asked_at, .. }) = &known {

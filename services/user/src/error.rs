@@ -91,9 +91,9 @@ impl From<UserError> for Status {
             UserError::Password(PasswordError::Overloaded) => {
                 status::overloaded("too many passwords are waiting to be checked: try again")
             }
-            UserError::Password(
-                error @ (PasswordError::PepperMissing | PasswordError::Hash(_) | PasswordError::Task(_)),
-            ) => status::internal(&error),
+            UserError::Password(error @ (PasswordError::Hash(_) | PasswordError::Task(_))) => {
+                status::internal(&error)
+            }
             UserError::NoRandomness(error) => status::internal(&error),
             UserError::Database(error) => error.into(),
         }

@@ -36,6 +36,11 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let hasher = Hasher::new(&config.users.passwords, peppers).await?;
     let (store, clock) = (Store::new(pool.clone()), Clock::system());
+    match store.kinds_of_hashes().await {
+        Ok(kinds) => kinds.iter().for_each(|(hash, accounts)| hasher.note(hash, *accounts)),
+        // It takes note of each when it comes to it.
+        Err(error) => tracing::warn!(%error, "it is not known how passwords were hashed before"),
+    }
     let metrics = Metrics::new(server.registry());
     let access = Access::new(pool.clone()).believing(config.peers);
     let service = Service::new(access, store.clone(), hasher, clock, metrics, &config.users);

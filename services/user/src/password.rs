@@ -1,7 +1,13 @@
 //! Passwords: argon2id with the parameters that OWASP recommends (19 MiB, 2 passes, 1 lane) or stronger ones, on the
 //! blocking pool, with a bound on how many are hashed at once and on how many wait.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use argon2::{
     Algorithm, Argon2, KeyId, Params, ParamsBuilder, Version,
@@ -11,7 +17,11 @@ use mesher_common::status::Violation;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::{config::PasswordArgs, email::Email, pepper::Peppers};
+use crate::{
+    config::PasswordArgs,
+    email::Email,
+    pepper::{Pepper, Peppers},
+};
 
 /// The fewest characters in a password (NIST SP 800-63B, 5.1.1.1).
 pub const MIN_PASSWORD: usize = 8;
@@ -27,9 +37,6 @@ pub enum PasswordError {
     /// Too many wait already.
     #[error("too many passwords are waiting to be checked")]
     Overloaded,
-    /// The hash in the database was made with a pepper that is not configured.
-    #[error("the hash was made with a pepper that --password-pepper-file does not name")]
-    PepperMissing,
     /// The hash could not be computed, or the one in the database cannot be read.
     #[error("argon2: {0}")]
     Hash(argon2::password_hash::Error),
@@ -106,21 +113,46 @@ pub struct Hasher {
     waiting: Arc<Semaphore>,
     scheme: Scheme,
     nobodys: Arc<str>,
+    /// The work of the costliest hash that is known, or that new ones are: what every check costs.
+    most: Arc<AtomicU64>,
 }
 
 impl Hasher {
     /// A hasher by these settings.
     pub async fn new(args: &PasswordArgs, peppers: Peppers) -> Result<Self, PasswordError> {
         let concurrency = usize::from(args.password_hashes);
+        let scheme = Scheme::new(args.password_memory, args.password_passes, peppers)?;
         let mut hasher = Self {
+            most: Arc::new(AtomicU64::new(cost(&scheme.params))),
             running: Arc::new(Semaphore::new(concurrency)),
             waiting: Arc::new(Semaphore::new(concurrency * (1 + WAITING_PER_HASH))),
-            scheme: Scheme::new(args.password_memory, args.password_passes, peppers)?,
+            scheme,
             nobodys: "".into(),
         };
         let nobodys = Password(Zeroizing::new("nobody's password".to_owned()));
         hasher.nobodys = hasher.hash(nobodys).await?.into();
         Ok(hasher)
+    }
+
+    /// Takes note of a hash that so many accounts have the like of: checks cost what the costliest costs from now on. Says
+    /// in the log when none of them can sign in.
+    pub fn note(&self, hash: &str, accounts: i64) {
+        match PasswordHash::new(hash).map_err(drop).and_then(|hash| Params::try_from(&hash).map_err(drop)) {
+            Ok(params) => {
+                self.most.fetch_max(cost(&params), Ordering::Relaxed);
+                if self.scheme.lacks_pepper(&params) {
+                    tracing::error!(
+                        accounts,
+                        "their passwords were hashed with a pepper that --password-pepper-file does not name: they cannot \
+                         sign in until it is named again"
+                    );
+                }
+            }
+            Err(()) => tracing::error!(
+                accounts,
+                "their passwords have hashes that cannot be read: they cannot sign in"
+            ),
+        }
     }
 
     /// The PHC string of a password, with a new salt.
@@ -129,13 +161,13 @@ impl Hasher {
         self.run(move || scheme.hash(&password)).await
     }
 
-    /// What a password is to a PHC string. Without a string, the same work is done in vain, so that the time does not
-    /// tell whether there is such a user.
+    /// What a password is to a PHC string. Without a string, or with one whose pepper is missing, the same work is done in
+    /// vain, so that the time does not tell whether there is such a user.
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<Verdict, PasswordError> {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobodys.as_ref().to_owned());
-        let scheme = self.scheme.clone();
-        let verdict = self.run(move || scheme.verify(&password, &hash)).await?;
+        let (scheme, most) = (self.scheme.clone(), Arc::clone(&self.most));
+        let verdict = self.run(move || scheme.verify(&password, &hash, &most)).await?;
         Ok(if known { verdict } else { Verdict::Wrong })
     }
 
@@ -173,15 +205,22 @@ impl Scheme {
     }
 
     fn hash(&self, password: &Password) -> Result<String, PasswordError> {
-        let argon2 = self.argon2(self.params.clone())?;
+        let argon2 = Self::argon2(self.params.clone(), self.peppers.current())?;
         Ok(argon2.hash_password(password.0.as_bytes())?.to_string())
     }
 
-    fn verify(&self, password: &Password, hash: &str) -> Result<Verdict, PasswordError> {
+    /// What a password is to a hash, by as much work as `most` hashes cost.
+    fn verify(&self, password: &Password, hash: &str, most: &AtomicU64) -> Result<Verdict, PasswordError> {
         let hash = PasswordHash::new(hash).map_err(argon2::password_hash::Error::from)?;
         let params = Params::try_from(&hash)?;
-        let verified = self.argon2(params.clone())?.verify_password(password.0.as_bytes(), &hash);
-        self.make_up_for(&params)?;
+        let most = most.fetch_max(cost(&params), Ordering::Relaxed);
+        let pepper = self.peppers.named(params.keyid());
+        let verified = Self::argon2(params.clone(), pepper)?.verify_password(password.0.as_bytes(), &hash);
+        self.make_up_for(&params, most)?;
+        if self.lacks_pepper(&params) {
+            tracing::error!("a hash was made with a pepper that --password-pepper-file does not name");
+            return Ok(Verdict::Wrong);
+        }
         match verified {
             Ok(()) if self.is_outdated(&params) => Ok(Verdict::Outdated),
             Ok(()) => Ok(Verdict::Right),
@@ -190,26 +229,34 @@ impl Scheme {
         }
     }
 
-    /// argon2id with the pepper that `params` name.
-    fn argon2(&self, params: Params) -> Result<Argon2<'_>, PasswordError> {
-        if params.keyid().is_empty() {
-            return Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params));
-        }
-        let pepper = self.peppers.named(params.keyid()).ok_or(PasswordError::PepperMissing)?;
-        Ok(Argon2::new_with_secret(pepper.secret(), Algorithm::Argon2id, Version::V0x13, params)?)
+    /// argon2id, with a pepper if there is one.
+    fn argon2(params: Params, pepper: Option<&Pepper>) -> Result<Argon2<'_>, PasswordError> {
+        Ok(match pepper {
+            Some(pepper) => {
+                Argon2::new_with_secret(pepper.secret(), Algorithm::Argon2id, Version::V0x13, params)?
+            }
+            None => Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+        })
+    }
+
+    /// Whether a hash with `params` can be checked by nobody here.
+    fn lacks_pepper(&self, params: &Params) -> bool {
+        !params.keyid().is_empty() && self.peppers.named(params.keyid()).is_none()
     }
 
     fn is_outdated(&self, params: &Params) -> bool {
         cost(params) < cost(&self.params) || params.keyid() != self.params.keyid()
     }
 
-    /// Does the work that a hash with `params` lacks to a new one: an old hash must not tell by its time that there is
-    /// such a user.
-    fn make_up_for(&self, params: &Params) -> Result<(), PasswordError> {
-        let missing = cost(&self.params).saturating_sub(cost(params));
-        let passes = self.params.t_cost();
-        // Less than what new hashes have, so it fits.
-        let memory = u32::try_from(missing / u64::from(passes)).unwrap_or(self.params.m_cost());
+    /// Does the work that a hash with `params` lacks to `most`: neither a hash of before nor one that is nobody's may tell by
+    /// its time which it is.
+    fn make_up_for(&self, params: &Params, most: u64) -> Result<(), PasswordError> {
+        let missing = most.saturating_sub(cost(params));
+        // In no more memory than a hash takes.
+        let passes = missing.div_ceil(u64::from(self.params.m_cost())).max(1);
+        let (Ok(memory), Ok(passes)) = (u32::try_from(missing / passes), u32::try_from(passes)) else {
+            return Ok(());
+        };
         if memory < Params::MIN_M_COST {
             return Ok(());
         }
@@ -286,7 +333,7 @@ mod tests {
         let peppered = hasher(19_456, &[PEPPER]).await;
         let hash = peppered.hash(password("correct horse")).await.unwrap();
         let without = hasher(19_456, &[]).await.verify(password("correct horse"), Some(hash.clone())).await;
-        assert!(matches!(without, Err(PasswordError::PepperMissing)), "{without:?}");
+        assert_eq!(without.unwrap(), Verdict::Wrong, "as if there were no such account");
         let plain = hash.split(",keyid=").next().unwrap().to_owned()
             + "$"
             + hash.split_once("keyid=").unwrap().1.split_once('$').unwrap().1;
@@ -294,6 +341,30 @@ mod tests {
         assert_eq!(unpeppered, Verdict::Wrong, "the pepper is in the hash, not only its name");
         let rotated = hasher(19_456, &["another secret than before", PEPPER]).await;
         assert_eq!(rotated.verify(password("correct horse"), Some(hash)).await.unwrap(), Verdict::Outdated);
+    }
+
+    #[tokio::test]
+    async fn a_check_costs_what_the_costliest_hash_costs() {
+        let (weak, strong) = (hasher(19_456, &[]).await, hasher(38_912, &[PEPPER]).await);
+        let most = |hasher: &Hasher| hasher.most.load(Ordering::Relaxed);
+        let own = most(&weak);
+        let hash = strong.hash(password("correct horse")).await.unwrap();
+        weak.note(&hash, 1);
+        assert_eq!((most(&weak), most(&strong)), (2 * own, 2 * own));
+        // Also if it was not known at the start.
+        let weak = hasher(19_456, &[PEPPER]).await;
+        weak.verify(password("wrong"), Some(hash)).await.unwrap();
+        assert_eq!(most(&weak), 2 * own);
+        weak.note("no hash", 1);
+    }
+
+    #[test]
+    fn what_is_lacking_is_made_up_for_whatever_it_is() {
+        let scheme = Scheme::new(19_456, 2, Peppers::default()).unwrap();
+        let params = Params::new(19_456, 2, 1, None).unwrap();
+        for most in [0, cost(&params), cost(&params) + 1, cost(&params) + 9, 3 * cost(&params) + 7] {
+            scheme.make_up_for(&params, most).unwrap();
+        }
     }
 
     #[tokio::test]

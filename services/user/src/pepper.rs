@@ -2,8 +2,8 @@
 
 use std::{fmt, fs, path::Path, sync::Arc};
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use mesher_common::config::ConfigError;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// The fewest and the most bytes of a pepper.
@@ -11,6 +11,11 @@ const SIZE: std::ops::RangeInclusive<usize> = 16..=1024;
 /// How many bytes name a pepper in a hash; argon2 has room for these.
 const ID_BYTES: usize = 8;
 const FLAG: &str = "--password-pepper-file";
+/// The least work that the hash of a password is.
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+/// What the name of a pepper is told apart by from whatever else is made of it.
+const ID_SALT: &[u8] = b"mesher pepper id";
 
 /// A pepper: wiped when dropped, never shown by `Debug`.
 pub struct Pepper {
@@ -36,14 +41,17 @@ impl Pepper {
             );
             return Err(invalid(reason));
         }
-        Ok(Self::new(secret))
+        Self::new(secret).map_err(|error| invalid(format!("{} cannot be used: {error}", path.display())))
     }
 
-    fn new(secret: Zeroizing<Vec<u8>>) -> Self {
-        let digest = Sha256::new().chain_update(b"mesher pepper id\0").chain_update(&*secret).finalize();
+    /// The name is made by as much work as the hash of a password, so that a pepper which is not random enough is no easier
+    /// to guess by its name than by the passwords that are hashed with it.
+    fn new(secret: Zeroizing<Vec<u8>>) -> Result<Self, argon2::Error> {
         let mut id = [0; ID_BYTES];
-        id.copy_from_slice(&digest[..ID_BYTES]);
-        Self { secret, id }
+        let params = Params::new(MEMORY_KIB, PASSES, 1, Some(ID_BYTES))?;
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(&secret, ID_SALT, &mut id)?;
+        Ok(Self { secret, id })
     }
 
     /// The pepper itself.
@@ -85,7 +93,7 @@ impl Peppers {
 
     #[cfg(test)]
     pub(crate) fn of(secrets: &[&str]) -> Self {
-        let pepper = |secret: &&str| Pepper::new(Zeroizing::new(secret.as_bytes().to_vec()));
+        let pepper = |secret: &&str| Pepper::new(Zeroizing::new(secret.as_bytes().to_vec())).unwrap();
         Self(secrets.iter().map(pepper).collect())
     }
 }

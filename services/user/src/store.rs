@@ -75,6 +75,18 @@ impl Store {
         Ok(row.map(|row| (row.user, row.password_hash)))
     }
 
+    /// The kinds of hashes that passwords have, by their parameters: one of each, and how many accounts have its like.
+    #[instrument(name = "db.user.hashes", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    pub async fn kinds_of_hashes(&self) -> Result<Vec<(String, i64)>, UserError> {
+        let kinds = sqlx::query_as(
+            "SELECT min(password_hash), count(*) FROM users GROUP BY split_part(password_hash, '$', 4) LIMIT 1000",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(kinds)
+    }
+
     /// The user with an id, and the hash of the user's password.
     #[instrument(name = "db.user.password", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn with_password(&self, id: UserId) -> Result<(User, String), UserError> {

@@ -45,7 +45,14 @@ fn key() -> SecretHash {
 
 fn api_key() -> ApiKey {
     let project_id = ProjectId::new();
-    ApiKey { project_id, project_number: 7, revoked: false, project_limit: None, key_limit: None }
+    ApiKey {
+        project_id,
+        project_number: 7,
+        revoked: false,
+        expires_at: None,
+        project_limit: None,
+        key_limit: None,
+    }
 }
 
 fn start(fresh_for: Duration) -> (ApiKeys, Scripted) {
@@ -142,4 +149,24 @@ async fn nothing_is_fresh_when_nothing_is_to_be_remembered() {
     assert_eq!(keys.get(key).await.unwrap(), Some(project));
     database.set(|state| state.valid.clear());
     assert_eq!(keys.get(key).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_expires_by_itself_also_while_the_database_is_away() {
+    let (keys, database) = start(FRESH);
+    let key = key();
+    let expires_at = Instant::now() + Duration::from_mins(1);
+    database.set(|state| {
+        state.valid.insert(key, ApiKey { expires_at: Some(expires_at), ..api_key() });
+    });
+    let is_revoked = async || keys.get(key).await.map(|found| found.unwrap().revoked);
+    assert!(!is_revoked().await.unwrap());
+    database.set(|state| state.away = true);
+    tokio::time::sleep_until(expires_at - 2 * PATIENCE_WITH_AN_OLD_ANSWER).await;
+    assert!(!is_revoked().await.unwrap());
+    tokio::time::sleep_until(expires_at).await;
+    assert!(is_revoked().await.unwrap());
+    database.set(|state| state.away = false);
+    tokio::time::sleep(RETRY).await;
+    assert!(is_revoked().await.unwrap(), "an old answer of the database is not believed either");
 }

@@ -18,11 +18,21 @@ COMMENT ON COLUMN sessions.client_network IS
     'The same, of an IPv6 address only the network: whoever has one address of it has all.';
 COMMENT ON COLUMN sessions.user_agent IS 'What the client that it was begun by calls itself.';
 
--- Whatever its case, and however its characters are encoded: full-width letters, ligatures and the like are the same.
+-- Whatever its case, and however its characters are encoded: full-width letters, ligatures and the like are the same. Accounts
+-- of before that differ in nothing else stay apart, each with a variant of its own; there are no new ones.
+ALTER TABLE users ADD COLUMN email_variant integer NOT NULL DEFAULT 0;
+UPDATE users u SET email_variant = twins.n
+FROM (
+    SELECT id, row_number() OVER (PARTITION BY lower(normalize(email, NFKC)) ORDER BY created_at, id) - 1 AS n
+    FROM users
+) AS twins
+WHERE twins.id = u.id AND twins.n > 0;
 DROP INDEX users_email_key;
-CREATE UNIQUE INDEX users_email_key ON users (lower(normalize(email, NFKC)));
+CREATE UNIQUE INDEX users_email_key ON users (lower(normalize(email, NFKC)), email_variant);
 COMMENT ON COLUMN users.email IS
     'As the user wrote it; unique whatever its case, and whichever of several encodings its characters have.';
+COMMENT ON COLUMN users.email_variant IS
+    'Tells accounts apart whose addresses differ in the encoding of their characters alone; 0 but for those of long ago.';
 
 CREATE TABLE login_failures (
     subject bytea CONSTRAINT login_failures_pkey PRIMARY KEY
@@ -35,6 +45,17 @@ COMMENT ON TABLE login_failures IS 'Sign-ins that failed, so that whoever guesse
 COMMENT ON COLUMN login_failures.subject IS
     'A SHA-256 of what is counted for: an e-mail address, whether or not it is a user''s; a client''s address; or both.';
 COMMENT ON COLUMN login_failures.failures IS 'How many there were, those included whose outcome is not known yet.';
+
+CREATE TABLE login_networks (
+    user_id uuid CONSTRAINT login_networks_user_id_fkey REFERENCES users ON DELETE CASCADE,
+    network text,
+    last_login_at timestamptz NOT NULL,
+    CONSTRAINT login_networks_pkey PRIMARY KEY (user_id, network)
+);
+CREATE INDEX login_networks_last_login_at_idx ON login_networks (last_login_at);
+COMMENT ON TABLE login_networks IS
+    'Where accounts were signed in from of late: there, failures elsewhere keep nobody waiting.';
+COMMENT ON COLUMN login_networks.network IS 'As sessions.client_network.';
 
 -- As before, and it notes that the session is used: at most once a minute, and never waiting for another call that does.
 CREATE OR REPLACE FUNCTION session_access(token_sha256 bytea, resource text, resource_id uuid)
@@ -74,4 +95,4 @@ END
 $$;
 
 GRANT UPDATE (password_hash) ON users TO mesher_user;
-GRANT SELECT, INSERT, UPDATE, DELETE ON login_failures TO mesher_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON login_failures, login_networks TO mesher_user;

@@ -25,6 +25,7 @@ const ALLOWED: [(&str, &[(&str, &str)]); 5] = [
             ("users", "SIu"),
             ("sessions", "SID"),
             ("login_failures", "SIUD"),
+            ("login_networks", "SIUD"),
             ("org_members", "SIUD"),
             ("audit_events", "SI"),
         ],
@@ -34,11 +35,12 @@ const ALLOWED: [(&str, &[(&str, &str)]); 5] = [
 ];
 
 /// Which roles may call which of the functions that have the rights of the schema's owner.
-const CALLABLE: [(&str, &[&str]); 4] = [
+const CALLABLE: [(&str, &[&str]); 5] = [
     ("session_access", &["mesher_org", "mesher_project", "mesher_user", "mesher_writer", "mesher_issue"]),
     ("resolve_api_keys", &["mesher_project", "mesher_writer"]),
     ("ensure_event_partitions", &["mesher_writer"]),
     ("delete_expired_events", &["mesher_writer"]),
+    ("delete_old_audit_events", &["mesher_user"]),
 ];
 
 /// What every role reads: the schema's version.
@@ -249,6 +251,37 @@ async fn not_even_the_owner_changes_an_entry_of_the_audit_log() {
     .unwrap();
     let mut connection = PgConnection::connect_with(&database.connect_options()).await.unwrap();
     refused(&mut connection, "the owner", "UPDATE audit_events SET method = ''").await;
+}
+
+#[tokio::test]
+async fn only_what_is_old_goes_from_the_audit_log() {
+    let database = TestDatabase::new().await;
+    sqlx::query(
+        "INSERT INTO audit_events (id, created_at, method, resource_kind, resource_id, details, user_agent, request_id)
+         SELECT gen_random_uuid(), now() - make_interval(days => days), days::text, 'user', gen_random_uuid(), '{}', '', ''
+         FROM unnest(ARRAY[0, 29, 31, 99, 101, 102]) AS days",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let mut connection = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    sqlx::query("SET ROLE mesher_user").execute(&mut connection).await.unwrap();
+    for days in ["29", "0", "-1", "NULL"] {
+        let statement = format!("SELECT delete_old_audit_events({days}, 10)");
+        refused(&mut connection, "mesher_user", &statement).await;
+    }
+    for expected in [1_i64, 1, 0] {
+        let deleted: i64 = sqlx::query_scalar("SELECT delete_old_audit_events(100, 1)")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(deleted, expected);
+    }
+    let left: Vec<String> = sqlx::query_scalar("SELECT method FROM audit_events ORDER BY method::integer")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(left, ["0", "29", "31", "99"]);
 }
 
 async fn refused(connection: &mut PgConnection, role: &str, statement: &str) {

@@ -51,3 +51,35 @@ async fn every_table_has_a_comment() {
     .unwrap();
     assert_eq!(bare, [""; 0]);
 }
+
+#[tokio::test]
+async fn accounts_that_only_differ_in_the_form_of_their_addresses_survive_the_migration() {
+    let database = TestDatabase::empty().await;
+    let mut connection = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    let all = sqlx::migrate!("./sql");
+    all.run_to(4, &mut connection).await.unwrap();
+    let users = [
+        ("fiona@example.com", 0),
+        ("\u{fb01}ona@example.com", 1),
+        ("FIONA\u{ff20}example.com", 2),
+        ("ada@b", 0),
+    ];
+    for (age, (email, _)) in users.iter().enumerate() {
+        sqlx::query(
+            "INSERT INTO users (id, email, name, password_hash, created_at)
+             VALUES (gen_random_uuid(), $1, '', '', now() + make_interval(secs => $2))",
+        )
+        .bind(email)
+        .bind(f64::from(u32::try_from(age).unwrap()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    }
+    migrate(&database.connect_options()).await.unwrap();
+    let variants: Vec<(String, i32)> =
+        sqlx::query_as("SELECT email, email_variant FROM users ORDER BY created_at")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(variants, users.map(|(email, variant)| (email.to_owned(), variant)));
+}

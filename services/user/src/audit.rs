@@ -1,4 +1,4 @@
-//! The SQL of reading the audit log; entries are written by [`mesher_common::audit`].
+//! The SQL of reading the audit log, and of deleting what is old in it; entries are written by [`mesher_common::audit`].
 
 use mesher_common::{db::DatabaseError, id::OrgId, paging::Page};
 use tracing::instrument;
@@ -25,5 +25,20 @@ impl Store {
         .await
         .map_err(DatabaseError::from)?;
         Ok(events)
+    }
+
+    /// Deletes events that are older than so many days, the oldest first, at most `limit`; how many it deleted.
+    #[instrument(
+        name = "db.audit.delete_old", skip_all,
+        fields(otel.kind = "client", db.system.name = "postgresql")
+    )]
+    pub async fn delete_old_audit_events(&self, days: u16, limit: u32) -> Result<u64, UserError> {
+        let deleted: i64 = sqlx::query_scalar("SELECT delete_old_audit_events($1, $2)")
+            .bind(i32::from(days))
+            .bind(i32::try_from(limit).unwrap_or(i32::MAX))
+            .fetch_one(self.pool())
+            .await
+            .map_err(DatabaseError::from)?;
+        Ok(u64::try_from(deleted).unwrap_or(0))
     }
 }

@@ -57,6 +57,9 @@ pub struct UserArgs {
     /// How passwords are kept.
     #[command(flatten)]
     pub passwords: PasswordArgs,
+    /// How many days the audit log goes back at the least. What is older is deleted within a day.
+    #[arg(long, env = "MESHER_AUDIT_RETENTION_DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(30..=36_500))]
+    pub audit_retention_days: u16,
 }
 
 /// How sessions end by themselves.

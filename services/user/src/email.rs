@@ -59,6 +59,51 @@ impl Email {
     }
 }
 
+/// The address by which somebody names an account that may be there: their own, or another's. What cannot be registered now may
+/// have been before, so nothing is refused but what no account was ever registered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    email: Email,
+    written: String,
+}
+
+impl Address {
+    /// Checks the address that `field` of a request holds.
+    pub fn parse(field: &'static str, text: &str) -> Result<Self, Violation> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Violation::new(field, "is empty"));
+        }
+        if text.chars().nth(MAX_EMAIL).is_some() {
+            return Err(Violation::new(field, format!("has more than {MAX_EMAIL} characters")));
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(Violation::new(field, "has white space or a control character"));
+        }
+        let email: String = text.nfkc().collect();
+        if !email.contains('@') {
+            return Err(Violation::new(field, "is not of the form NAME@DOMAIN"));
+        }
+        Ok(Self { email: Email(email), written: text.to_owned() })
+    }
+
+    /// The address, as new ones are kept: in the form NFKC.
+    pub fn email(&self) -> &Email {
+        &self.email
+    }
+
+    /// The address as it was written, by which accounts of before are told apart.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+}
+
+impl From<&Email> for Address {
+    fn from(email: &Email) -> Self {
+        Self { email: Email(email.0.nfkc().collect()), written: email.0.clone() }
+    }
+}
+
 /// Whether a character has no shape of its own, so that an address with it looks like one without: Unicode's default
 /// ignorable ones.
 fn is_invisible(c: char) -> bool {
@@ -74,7 +119,7 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Email;
+    use super::{Address, Email};
 
     #[test]
     fn only_what_cannot_be_an_address_is_refused() {
@@ -100,6 +145,13 @@ mod tests {
         for wrong in ["a\u{200b}da@example.com", "a\u{ad}da@example.com", "\u{202e}ada@example.com", "a＠b@c"]
         {
             assert!(Email::parse("email", wrong).is_err(), "{wrong:?}");
+        }
+        // An account of before may have it: whoever names one gets as far as to be told that there is none.
+        let address = Address::parse("email", " a\u{200b}dａ@example.com").unwrap();
+        assert_eq!(address.email().as_str(), "a\u{200b}da@example.com");
+        assert_eq!(address.written(), "a\u{200b}dａ@example.com");
+        for wrong in ["", "a", "a b@c", "a\0@b", &"@".repeat(255)] {
+            assert!(Address::parse("email", wrong).is_err(), "{wrong:?}");
         }
         // Each letter may be several characters in this form.
         assert!(Email::parse("email", &format!("{}@b", "\u{fdfa}".repeat(100))).is_err());

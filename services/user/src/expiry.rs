@@ -1,5 +1,5 @@
-//! Deletes the sessions that expired, and the failures that are forgotten: nobody ends most sessions, and a table of all
-//! that ever were would grow for ever.
+//! Deletes the sessions that expired, the failures and networks that are forgotten, and audit events that have been kept for
+//! long enough: nobody ends most sessions, and a table of all that ever were would grow for ever.
 
 use std::time::Duration;
 
@@ -14,22 +14,23 @@ const RETRY: Duration = Duration::from_mins(1);
 /// The most rows that one statement deletes: some milliseconds of work.
 const BATCH: u32 = 1000;
 
-/// Deletes what expired, once at the start and then every hour, until `stop` is cancelled. Every replica may do it at once.
-pub async fn delete_expired(store: Store, stop: CancellationToken) -> anyhow::Result<()> {
+/// Deletes what expired, and audit events older than `audit_days`, once at the start and then every hour, until `stop` is
+/// cancelled. Every replica may do it at once.
+pub async fn delete_expired(store: Store, audit_days: u16, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         let deleted = tokio::select! {
             // What a statement that is cut off had deleted is there again.
             () = stop.cancelled() => return Ok(()),
-            deleted = delete_all(&store) => deleted,
+            deleted = delete_all(&store, audit_days) => deleted,
         };
         let pause = match deleted {
             Ok(0) => LOOK,
             Ok(count) => {
-                tracing::info!(count, "expired sessions and forgotten failures deleted");
+                tracing::info!(count, "expired sessions, forgotten failures and old audit events deleted");
                 LOOK
             }
             Err(error) => {
-                tracing::warn!(%error, "expired sessions could not be deleted");
+                tracing::warn!(%error, "what expired could not be deleted");
                 RETRY
             }
         };
@@ -40,12 +41,17 @@ pub async fn delete_expired(store: Store, stop: CancellationToken) -> anyhow::Re
     }
 }
 
-async fn delete_all(store: &Store) -> Result<u64, UserError> {
+async fn delete_all(store: &Store, audit_days: u16) -> Result<u64, UserError> {
     let mut total = 0;
     loop {
-        let (sessions, failures) = (store.delete_expired(BATCH).await?, store.forget_failures(BATCH).await?);
-        total += sessions + failures;
-        if sessions.max(failures) < u64::from(BATCH) {
+        let deleted = [
+            store.delete_expired(BATCH).await?,
+            store.forget_failures(BATCH).await?,
+            store.forget_networks(BATCH).await?,
+            store.delete_old_audit_events(audit_days, BATCH).await?,
+        ];
+        total += deleted.iter().sum::<u64>();
+        if deleted.iter().all(|count| *count < u64::from(BATCH)) {
             return Ok(total);
         }
     }

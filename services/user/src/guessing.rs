@@ -5,8 +5,9 @@
 //! - An attempt is charged as a failure before its password is looked at, and forgiven when it succeeds: a thousand
 //!   attempts at once are a thousand failures.
 //! - What is refused for coming too early is not charged. Nobody can make a wait longer by not heeding it.
-//! - An account's failures from an address that it is signed in from are counted apart, and not for the address: strangers
-//!   who guess, there or elsewhere, cannot keep its owner out there. Everywhere else they can keep the owner waiting, at the most for the bound after each guess.
+//! - An account's failures from an address that it is signed in from, or was within the last 30 days, are counted apart, and not
+//!   for the address: strangers who guess, there or elsewhere, cannot keep its owner out there. Everywhere else they can keep the
+//!   owner waiting, at the most for the bound after each guess.
 //! - A success takes the account's failures off those of the address, and no others: whoever has an account of their own
 //!   cannot wipe an address clean with it.
 
@@ -16,7 +17,7 @@ use mesher_common::db::DatabaseError;
 use sqlx::{PgConnection, PgTransaction};
 use tracing::instrument;
 
-use crate::{config::GuessingArgs, email::Email, error::UserError, store::Store};
+use crate::{config::GuessingArgs, email::Address, error::UserError, networks, store::Store};
 
 /// After how long without an attempt the last failures are forgotten; longer than any wait.
 pub const FORGET: Duration = Duration::from_hours(24);
@@ -60,14 +61,14 @@ impl Store {
     #[instrument(name = "db.login.charge", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn charge(
         &self,
-        email: &Email,
+        who: &Address,
         client: Option<IpAddr>,
         args: &GuessingArgs,
     ) -> Result<Attempt, UserError> {
         let mut transaction = self.pool().begin().await.map_err(DatabaseError::from)?;
         let free = i32::from(args.login_failures);
         let home = match client {
-            Some(client) if is_at_home(&mut transaction, email, client).await? => Some(client),
+            Some(client) if networks::is_known(&mut transaction, who, client).await? => Some(client),
             _ => None,
         };
         let address = client.filter(|_| home.is_none()).map(|client| format!("address {client}"));
@@ -76,8 +77,8 @@ impl Store {
             charge(&mut transaction, address, free, args.login_max_delay).await?;
         }
         let account = match home {
-            Some(client) => format!("account {} at {client}", email.as_str()),
-            None => format!("account {}", email.as_str()),
+            Some(client) => format!("account {} at {client}", who.email().as_str()),
+            None => format!("account {}", who.email().as_str()),
         };
         charge(&mut transaction, &account, free, args.login_max_delay).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
@@ -194,24 +195,4 @@ async fn take_off(connection: &mut PgConnection, subject: &str, failures: i32) -
         sqlx::query(statement).bind(subject).bind(failures).execute(&mut *connection).await?;
     }
     Ok(())
-}
-
-/// Whether the account is signed in from the network of `client`.
-async fn is_at_home(
-    connection: &mut PgConnection,
-    email: &Email,
-    client: IpAddr,
-) -> Result<bool, DatabaseError> {
-    let at_home = sqlx::query_scalar(
-        "SELECT EXISTS (
-             SELECT FROM users u JOIN sessions s ON s.user_id = u.id
-             WHERE lower(normalize(u.email, NFKC)) = lower(normalize($1, NFKC))
-                 AND s.expires_at > now() AND s.idle_expires_at > now() AND s.client_network = $2
-         )",
-    )
-    .bind(email)
-    .bind(client.to_string())
-    .fetch_one(connection)
-    .await?;
-    Ok(at_home)
 }

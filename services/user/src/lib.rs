@@ -13,6 +13,7 @@ pub mod guessing;
 mod login;
 pub mod members;
 mod metrics;
+pub mod networks;
 pub mod password;
 pub mod pepper;
 pub mod service;
@@ -35,6 +36,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let peppers = Peppers::read(&config.users.passwords.password_pepper_file)?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let hasher = Hasher::new(&config.users.passwords, peppers).await?;
+    let days = config.users.audit_retention_days;
     let (store, clock) = (Store::new(pool.clone()), Clock::system());
     match store.kinds_of_hashes().await {
         Ok(kinds) => kinds.iter().for_each(|(hash, accounts)| hasher.note(hash, *accounts)),
@@ -47,7 +49,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     server
         .service(UserServiceServer::new(service))
         .needs_database(&pool)
-        .background(|stop| expiry::delete_expired(store, stop))
+        .background(|stop| expiry::delete_expired(store, days, stop))
         .start()
         .await
 }

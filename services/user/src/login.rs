@@ -12,7 +12,7 @@ use mesher_common::{
 
 use crate::{
     config::{GuessingArgs, SessionArgs},
-    email::Email,
+    email::Address,
     error::UserError,
     guessing::Attempt,
     metrics::{Metrics, Outcome},
@@ -39,12 +39,12 @@ impl Logins {
     /// Begins a session of the user with these credentials.
     pub(crate) async fn login(
         &self,
-        email: &Email,
+        address: &Address,
         password: Password,
         origin: Origin,
         now: DateTime<Utc>,
     ) -> Result<(Secret, Session, User), UserError> {
-        let result = self.try_login(email, password, origin, now).await;
+        let result = self.try_login(address, password, origin, now).await;
         match &result {
             Ok(_) => self.metrics.login(Outcome::succeeded),
             Err(UserError::LoginFailed) => self.metrics.login(Outcome::failed),
@@ -57,14 +57,14 @@ impl Logins {
 
     async fn try_login(
         &self,
-        email: &Email,
+        address: &Address,
         password: Password,
         origin: Origin,
         now: DateTime<Utc>,
     ) -> Result<(Secret, Session, User), UserError> {
-        let attempt = self.store.charge(email, origin.subscriber(), &self.guessing).await?;
+        let attempt = self.store.charge(address, origin.subscriber(), &self.guessing).await?;
         for _ in 0..TRIES {
-            let (user, hash) = self.store.for_login(email).await?.unzip();
+            let (user, hash) = self.store.for_login(address).await?.unzip();
             let verdict = self.check(password.clone(), hash.clone(), &attempt).await?;
             let (Some(user), Some(hash), Verdict::Right | Verdict::Outdated) = (user, hash, verdict) else {
                 return Err(UserError::LoginFailed);

@@ -12,7 +12,7 @@ use mesher_proto::access::Role;
 use sqlx::{PgConnection, PgTransaction};
 use tracing::instrument;
 
-use crate::{email::Email, error::UserError, store::Store, user::Member};
+use crate::{email::Address, error::UserError, store::Store, user::Member};
 
 /// Whom to add.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub enum Candidate {
     /// The user with an id, if the caller may see that user.
     Id(UserId),
     /// The user with an e-mail address.
-    Email(Email),
+    Email(Address),
 }
 
 impl Store {
@@ -227,15 +227,18 @@ async fn candidate_id(
             .map_err(DatabaseError::from)?,
             id.to_string(),
         ),
-        Candidate::Email(email) => (
+        Candidate::Email(address) => (
             sqlx::query_scalar(
-                "SELECT id FROM users WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))",
+                "SELECT id FROM users WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))
+                 ORDER BY lower(email) = lower($2) DESC, email_variant
+                 LIMIT 1",
             )
-            .bind(email)
+            .bind(address.email())
+            .bind(address.written())
             .fetch_optional(connection)
             .await
             .map_err(DatabaseError::from)?,
-            email.as_str().to_owned(),
+            address.written().to_owned(),
         ),
     };
     found.ok_or(UserError::UserNotFound(wanted))

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     config::{Registration, UserArgs},
     convert::{role, session},
-    email::Email,
+    email::{Address, Email},
     error::UserError,
     login::Logins,
     members::Candidate,
@@ -66,7 +66,7 @@ impl Service {
         let new = Password::parse_new("new_password", request.new_password, &user.email)?;
         // Whoever has found a session open must not be able to try passwords in it.
         let client = caller.origin.subscriber();
-        let attempt = self.store.charge(&user.email, client, &self.logins.guessing).await?;
+        let attempt = self.store.charge(&Address::from(&user.email), client, &self.logins.guessing).await?;
         if self.logins.check(current, Some(hash.clone()), &attempt).await? == Verdict::Wrong {
             return Err(UserError::CurrentPasswordWrong.into());
         }
@@ -79,7 +79,10 @@ impl Service {
         };
         let done = (self.clock.now(), caller.does());
         let hashes = (hash.as_str(), new_hash.as_str());
-        Ok(self.store.change_password(caller.user_id, hashes, caller.session, &attempt, done).await?)
+        Ok(self
+            .store
+            .change_password(caller.user_id, hashes, caller.session, (&attempt, client), done)
+            .await?)
     }
 }
 
@@ -113,9 +116,9 @@ impl UserService for Service {
         request: Request<proto::LoginRequest>,
     ) -> Result<Response<proto::LoginResponse>, Status> {
         let (origin, request) = self.access.anyone(request);
-        let email = Email::parse("email", &request.email)?;
+        let address = Address::parse("email", &request.email)?;
         let password = Password::parse_attempt("password", request.password)?;
-        let (token, begun, user) = self.logins.login(&email, password, origin, self.clock.now()).await?;
+        let (token, begun, user) = self.logins.login(&address, password, origin, self.clock.now()).await?;
         Ok(Response::new(proto::LoginResponse {
             token: token.expose().to_owned(),
             session: Some(session(begun, true)),
@@ -210,7 +213,7 @@ impl UserService for Service {
         let role = role(request.role)?;
         let candidate = match &request.user {
             Some(add_member_request::User::UserId(id)) => Candidate::Id(UserId::parse("user_id", id)?),
-            Some(add_member_request::User::Email(email)) => Candidate::Email(Email::parse("email", email)?),
+            Some(add_member_request::User::Email(email)) => Candidate::Email(Address::parse("email", email)?),
             None => return Err(Violation::new("user_id", "is missing, and so is email: give one").into()),
         };
         let now = self.clock.now();

@@ -15,9 +15,13 @@ use tracing::instrument;
 use crate::{
     error::UserError,
     guessing::{self, Attempt},
+    networks,
     store::Store,
     user::{Session, User},
 };
+
+/// The most sessions of a user. When there are more, those end that were not used for the longest.
+pub const MAX_SESSIONS: i64 = 100;
 
 /// What a session is read by.
 macro_rules! columns {
@@ -101,6 +105,20 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(DatabaseError::from)?;
+        sqlx::query(
+            "DELETE FROM sessions WHERE token_sha256 IN (
+                 SELECT token_sha256 FROM sessions WHERE user_id = $1
+                 ORDER BY last_used_at DESC, created_at DESC, id DESC OFFSET $2
+             )",
+        )
+        .bind(session.user_id)
+        .bind(MAX_SESSIONS)
+        .execute(&mut *transaction)
+        .await
+        .map_err(DatabaseError::from)?;
+        if let Some(network) = new.client_network {
+            networks::remember(&mut transaction, session.user_id, network).await?;
+        }
         let done = done.by(session.user_id).detail("session_id", session.id.to_string());
         done.record(&mut transaction, Kind::User, session.user_id.0, session.created_at).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
@@ -225,14 +243,14 @@ impl Store {
     }
 
     /// Gives a user another password, if it is still the one that was checked, and ends all sessions but that of `token`;
-    /// how many others there were.
+    /// how many others there were. Of the networks that the user signed in from, only that of `client` stays known.
     #[instrument(name = "db.user.change_password", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn change_password(
         &self,
         user: UserId,
         (hash, new_hash): (&str, &str),
         token: SecretHash,
-        attempt: &Attempt,
+        (attempt, client): (&Attempt, Option<IpAddr>),
         (now, done): (DateTime<Utc>, Entry),
     ) -> Result<u64, UserError> {
         let mut transaction = self.pool().begin().await.map_err(DatabaseError::from)?;
@@ -247,6 +265,7 @@ impl Store {
         if changed.rows_affected() == 0 {
             return Err(UserError::CurrentPasswordWrong);
         }
+        networks::forget_others(&mut transaction, user, client).await?;
         let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND token_sha256 <> $2")
             .bind(user)
             .bind(token.as_bytes())

@@ -9,7 +9,7 @@ use mesher_common::{
 use sqlx::PgPool;
 use tracing::instrument;
 
-use crate::{email::Email, error::UserError, user::User};
+use crate::{email::Address, error::UserError, user::User};
 
 /// What belongs to users in the database.
 #[derive(Clone, Debug)]
@@ -61,14 +61,18 @@ impl Store {
         Ok(())
     }
 
-    /// The user with an e-mail address, and the hash of the user's password.
+    /// The user with an e-mail address, and the hash of the user's password. Of several, which there may be from before, the one
+    /// whose address is written in the same way.
     #[instrument(name = "db.user.for_login", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
-    pub async fn for_login(&self, email: &Email) -> Result<Option<(User, String)>, UserError> {
+    pub async fn for_login(&self, address: &Address) -> Result<Option<(User, String)>, UserError> {
         let row: Option<WithPassword> = sqlx::query_as(
             "SELECT id, email, name, created_at, password_hash FROM users
-             WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))",
+             WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))
+             ORDER BY lower(email) = lower($2) DESC, email_variant
+             LIMIT 1",
         )
-        .bind(email)
+        .bind(address.email())
+        .bind(address.written())
         .fetch_optional(&self.pool)
         .await
         .map_err(DatabaseError::from)?;

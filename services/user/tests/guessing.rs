@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mesher_proto::mesher::user::v1::{ChangePasswordRequest, LoginRequest};
+use mesher_proto::mesher::user::v1::{ChangePasswordRequest, LoginRequest, RevokeAllSessionsRequest};
 use mesher_suite::{Suite, User, reason, signed};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
@@ -139,4 +139,38 @@ async fn an_open_session_is_no_place_to_guess_the_password_in() {
     }
     let refused = suite.users().change_password(signed(&user, change())).await.unwrap_err();
     assert_eq!(reason(&refused), "TOO_MANY_FAILURES");
+}
+
+#[tokio::test]
+async fn where_an_account_was_signed_in_of_late_its_owner_is_not_kept_out_either() {
+    let (suite, user) = start().await;
+    login(&suite, &user.email, PASSWORD, "203.0.113.9").await.unwrap();
+    login(&suite, &user.email, PASSWORD, "203.0.113.8").await.unwrap();
+    let revoke = signed(&user, RevokeAllSessionsRequest {});
+    suite.users().revoke_all_sessions(revoke).await.unwrap();
+    while wrong(&suite, &user.email, "198.51.100.1").await.is_none() {}
+    login(&suite, &user.email, PASSWORD, "203.0.113.9").await.expect("no session is there, and it is known");
+    let age = "UPDATE login_networks SET last_login_at = last_login_at - interval '31 days' WHERE network = '203.0.113.8'";
+    sqlx::query(age).execute(suite.database.pool()).await.unwrap();
+    let refused = login(&suite, &user.email, PASSWORD, "203.0.113.8").await.unwrap_err();
+    assert!(slowed(&refused).is_some(), "it is long ago");
+
+    // Who had the old password, and was somewhere with it, is a stranger there now.
+    pass(&suite, "2 days").await;
+    let email = user.email.clone();
+    let mut signed_in = Request::new(LoginRequest { email: email.clone(), password: PASSWORD.to_owned() });
+    signed_in.metadata_mut().insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
+    let token = suite.users().login(signed_in).await.unwrap().into_inner().token;
+    let change = ChangePasswordRequest {
+        current_password: PASSWORD.to_owned(),
+        new_password: "battery staple".to_owned(),
+    };
+    let mut request = signed(&User { token, ..user }, change);
+    request.metadata_mut().insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
+    suite.users().change_password(request).await.unwrap();
+    let networks: Vec<String> = sqlx::query_scalar("SELECT network FROM login_networks")
+        .fetch_all(suite.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(networks, ["203.0.113.7"]);
 }

@@ -183,3 +183,28 @@ async fn a_login_with_the_old_password_does_not_outlive_its_change() {
         assert!(is_valid(&suite, &user).await);
     }
 }
+
+#[tokio::test]
+async fn of_more_sessions_than_there_may_be_those_end_that_were_not_used_for_the_longest() {
+    let suite = Suite::start().await;
+    let user = suite.user().await;
+    let used = login(&suite, &user, "203.0.113.7", "in use").await;
+    sqlx::query(
+        "INSERT INTO sessions (token_sha256, user_id, created_at, expires_at, last_used_at, user_agent)
+         SELECT sha256(n::text::bytea), $1::uuid, now(), now() + interval '1 day', now() - make_interval(hours => n), n::text
+         FROM generate_series(1, 150) AS n",
+    )
+    .bind(&user.id)
+    .execute(suite.database.pool())
+    .await
+    .unwrap();
+    let last = login(&suite, &user, "203.0.113.8", "the last").await;
+    let left: Vec<String> = sqlx::query_scalar("SELECT user_agent FROM sessions WHERE user_id = $1::uuid")
+        .bind(&user.id)
+        .fetch_all(suite.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(left.len(), 100);
+    assert!(left.contains(&"97".to_owned()) && !left.contains(&"98".to_owned()), "{left:?}");
+    assert!(is_valid(&suite, &last).await && is_valid(&suite, &used).await && is_valid(&suite, &user).await);
+}

@@ -7,7 +7,7 @@ use mesher_proto::mesher::user::v1::{
     GetUserRequest, LoginRequest, LogoutRequest, RegisterRequest, Role, ValidateSessionRequest,
 };
 use mesher_suite::{Suite, error_info, reason, signed, violated_field};
-use mesher_testing::eventually;
+use mesher_testing::{TestDatabase, eventually};
 use mesher_user::{Config, store::Store};
 use sqlx::AssertSqlSafe;
 use tonic::{Code, Request};
@@ -305,4 +305,68 @@ async fn credentials_that_cannot_be_read_are_refused() {
     assert_eq!(call(&["Bearer garbage".to_owned()]).await, "SESSION_INVALID");
     assert_eq!(call(&[format!("Bearer {}", "0".repeat(64))]).await, "SESSION_INVALID");
     assert_eq!(call(&[format!("{bearer} ")]).await, "SESSION_INVALID");
+}
+
+#[tokio::test]
+async fn accounts_of_before_are_signed_in_to_by_the_addresses_they_have() {
+    let suite = Suite::start().await;
+    let user = suite.user().await;
+    // As an earlier version let them be registered: one with a character that cannot be seen, and two that differ in the
+    // form of theirs alone.
+    let before = ["ada\u{200b}@example.com", "fiona@example.com", "\u{fb01}ona@example.com"];
+    for (email, variant) in before.iter().zip([0, 0, 1]) {
+        sqlx::query(
+            "INSERT INTO users (id, email, email_variant, name, password_hash, created_at)
+             SELECT gen_random_uuid(), $1, $2, '', password_hash, now() FROM users WHERE id = $3::uuid",
+        )
+        .bind(email)
+        .bind(variant)
+        .bind(&user.id)
+        .execute(suite.database.pool())
+        .await
+        .unwrap();
+    }
+    for (written, meant) in
+        before.iter().map(|email| (*email, *email)).chain([("FIONA@example.com", before[1])])
+    {
+        let request = LoginRequest { email: written.to_owned(), password: "correct horse".to_owned() };
+        let signed_in = suite.users().login(request).await.unwrap().into_inner();
+        assert_eq!(signed_in.user.unwrap().email, meant, "{written}");
+    }
+    let email = before[2].to_owned();
+    let again = RegisterRequest { email, password: "correct horse".to_owned(), name: String::new() };
+    let refused = suite.users().register(again).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists, "there are no new ones like that");
+}
+
+#[tokio::test]
+async fn old_audit_events_are_deleted_at_the_start() {
+    let database = TestDatabase::new().await;
+    sqlx::query(
+        "INSERT INTO audit_events (id, created_at, method, resource_kind, resource_id, details, user_agent, request_id)
+         SELECT gen_random_uuid(), now() - make_interval(days => n % 60), '', 'user', gen_random_uuid(), '{}', '', ''
+         FROM generate_series(0, 5999) AS n",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let config = Config::try_parse_from([
+        "mesher-user",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--database-url",
+        database.url(),
+        "--audit-retention-days",
+        "30",
+    ]);
+    let service = mesher_user::spawn(config.unwrap()).await.unwrap();
+    eventually("what was old is gone", PATIENCE, async || {
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(database.pool()).await.unwrap();
+        if left == 3000 { Ok(()) } else { Err(left) }
+    })
+    .await;
+    service.shutdown().await.unwrap();
 }

@@ -1,5 +1,12 @@
 //! Bad input over REST: a clear, typed error each, and nothing is stored.
 
+use futures_util::future::join_all;
+use mesher_testing::http_client;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
 use crate::running::{Answer, Running};
 
 /// Fails unless an answer is this error, about this field where one is named.
@@ -88,4 +95,67 @@ async fn what_is_no_event_gets_a_typed_error() {
     expect(&running.post("/v1/events", &no_key, r#"{"message": "m"}"#).await, 401, "API_KEY_INVALID", "");
     let stats = running.get(&format!("/v1/projects/{project}/writer-stats"), &token).await;
     assert_eq!(stats.text("/stats/acceptedCount"), "0");
+}
+
+/// The most memory that a process ever had, in MiB.
+fn peak(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+}
+
+/// Sends as much of these bytes as a server takes, and all that it answers.
+async fn pushed(address: &str, bytes: &[u8]) -> String {
+    let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+    let send = async {
+        // It may close the connection before it has all of it.
+        let _ = writer.write_all(bytes).await;
+        let _ = writer.shutdown().await;
+    };
+    let mut answer = Vec::new();
+    let ((), _) = tokio::join!(send, reader.read_to_end(&mut answer));
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn headers_of_ten_megabytes_are_refused_and_cost_no_memory() {
+    const HEADERS: usize = 10 << 20;
+    const CLIENTS: usize = 10;
+    let running = Running::start().await;
+    let token = running.token("ada@example.com").await;
+    let org = &running.processes["org"];
+    let gateway = &running.processes["gateway"];
+    let before = [org, gateway].map(|process| peak(process.id()));
+
+    let mut heads = Vec::new();
+    for header in [format!("x-large: {}", "x".repeat(HEADERS)), "x-many: y\r\n".repeat(HEADERS / 11)] {
+        heads.push(format!("GET /v1/orgs HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n"));
+    }
+    let http = running.address("gateway", "http");
+    for head in &heads {
+        for answer in join_all((0..CLIENTS).map(|_| pushed(&http, head.as_bytes()))).await {
+            // Whoever still sends when the connection is closed may not get to see the answer.
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        }
+    }
+    let client = http_client().http2_prior_knowledge().build().unwrap();
+    for (server, path) in
+        [(&http, "/v1/orgs"), (&running.address("org", "grpc"), "/mesher.org.v1.OrgService/ListOrgs")]
+    {
+        let url = format!("http://{server}{path}");
+        for answer in
+            join_all((0..CLIENTS).map(|_| client.get(&url).header("x-large", "x".repeat(HEADERS)).send()))
+                .await
+        {
+            let status = answer.map(|answer| answer.status().as_u16());
+            assert!(status.as_ref().map_or(true, |status| *status == 431), "{status:?}");
+        }
+    }
+
+    let after = [org, gateway].map(|process| peak(process.id()));
+    for (before, after) in before.iter().zip(after) {
+        // A hundred of megabytes were sent to each at once.
+        assert!(after < before + 32, "{before} MiB became {after} MiB");
+    }
+    assert_eq!(running.get("/v1/orgs", &token).await.status, 200, "others are served");
 }

@@ -6,6 +6,7 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 use mesher_common::handle::Handle;
 use mesher_suite::{Suite, error_info};
 use mesher_testing::http_client;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 use tonic::{
@@ -69,13 +70,17 @@ impl Door {
             }
             Self::Gateway { http, client, .. } => {
                 let rule = rule(method)?;
-                let url = format!("http://{http}{}", filled(&rule.path, message));
+                let (path, rest) = filled(&rule.path, method, message);
+                let url = format!(
+                    "http://{http}{path}{}",
+                    if rule.has_body { String::new() } else { query(&rest) }
+                );
                 let mut request = client.request(rule.verb.to_uppercase().parse().unwrap(), url);
                 for (name, value) in credentials {
                     request = request.header(*name, *value);
                 }
                 if rule.has_body {
-                    request = request.header("content-type", "application/json").body("{}");
+                    request = request.header("content-type", "application/json").body(rest.to_string());
                 }
                 let answer = request.send().await.unwrap();
                 let is_error = !answer.status().is_success();
@@ -86,20 +91,43 @@ impl Door {
     }
 }
 
-/// A path with the ids of a message; what the message does not have is no id.
-fn filled(path: &str, message: &DynamicMessage) -> String {
+/// A path with the ids of a message, and what else the message has; what the message does not have is no id.
+fn filled(path: &str, method: &MethodDescriptor, message: &DynamicMessage) -> (String, serde_json::Value) {
+    let mut left = serde_json::to_value(message).unwrap();
     let mut url = String::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}').unwrap();
         url.push_str(before);
         match message.get_field_by_name(name).as_deref() {
-            Some(Value::String(id)) if !id.is_empty() => url.push_str(id),
+            Some(Value::String(id)) if !id.is_empty() => url.push_str(&encoded(id)),
             _ => url.push_str("no-id"),
         }
+        let field = method.input().get_field_by_name(name).unwrap();
+        left.as_object_mut().unwrap().remove(field.json_name());
         rest = after;
     }
-    url + rest
+    (url + rest, left)
+}
+
+/// The texts and numbers at the top of a message, as a query.
+fn query(message: &serde_json::Value) -> String {
+    let mut query = String::new();
+    for (name, value) in message.as_object().into_iter().flatten() {
+        let text = match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Number(number) => number.to_string(),
+            _ => continue,
+        };
+        let mark = if query.is_empty() { '?' } else { '&' };
+        query.push(mark);
+        query.extend([name, "=", &encoded(&text)]);
+    }
+    query
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// The error in an answer of the gateway.

@@ -13,7 +13,7 @@ use std::{
 
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use mesher_testing::{Process, ScratchDir, TestDatabase, eventually, http_client, tool};
+use mesher_testing::{Authority, Process, ScratchDir, TestDatabase, eventually, http_client, tool};
 
 /// Long enough for a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -213,6 +213,24 @@ async fn a_given_database_is_migrated_and_used() {
     process.terminate();
     assert_eq!(process.wait(PATIENCE).await.code(), Some(0));
     assert!(!process.output().contains(database.url()), "the URL holds a password");
+}
+
+#[tokio::test]
+async fn with_a_certificate_the_gateway_speaks_tls() {
+    let (database, scratch, authority) =
+        (TestDatabase::empty().await, ScratchDir::new(), Authority::new("ours"));
+    authority.issue("gateway", "127.0.0.1", 3000);
+    let [cert, key] = ["gateway.crt", "gateway.key"].map(|name| authority.file(name).display().to_string());
+    let data_dir = scratch.join("data");
+    let flags = ["--tls-cert", &cert, "--tls-key", &key, "--data-dir", data_dir.to_str().unwrap()];
+    let mut process = start(&[&["--database-url", database.url()][..], &flags].concat());
+    let gateway = format!("https://{}", process.ready().await["gateway"]);
+    let answer = authority.client().build().unwrap().get(format!("{gateway}/readyz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let output = process.output();
+    assert!(output.contains(&format!("MESHER={gateway}")), "the first session is with TLS, too: {output}");
+    process.terminate();
+    assert_eq!(process.wait(PATIENCE).await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -82,9 +82,13 @@ pub struct ProcessArgs {
     /// What is logged: a level, or directives such as `info,mesher_writer=debug`.
     #[arg(long, env = "MESHER_LOG", default_value = "info,sqlx::postgres::notice=warn")]
     pub log: String,
-    /// Where traces go, over OTLP/gRPC, such as `http://127.0.0.1:4317`. None are made without it.
+    /// Where traces go, over OTLP/gRPC, such as `http://127.0.0.1:4317`, or https:// with TLS. None are made without it.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
+    /// A file with the certificates of the authorities that vouch for that address, in PEM; it is read at the start. [default:
+    /// the authorities that this machine trusts]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    pub otlp_ca: Option<PathBuf>,
     /// How long an orderly shutdown may take before what is left is cut off.
     #[arg(long, env = "MESHER_SHUTDOWN_GRACE", default_value = "25s", value_parser = patience)]
     pub shutdown_grace: Duration,

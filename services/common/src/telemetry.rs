@@ -3,23 +3,34 @@
 
 use std::{
     io::IsTerminal as _,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use http::HeaderMap;
+use http::{HeaderMap, Uri, uri::Scheme};
 use opentelemetry::{
     Context, global,
     propagation::{Extractor, Injector},
     trace::{TraceContextExt as _, TracerProvider as _},
 };
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::{WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use tonic::transport::{Channel, Endpoint};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::config::{ConfigError, LogFormat, ProcessArgs};
+use crate::{
+    config::{ConfigError, LogFormat, ProcessArgs},
+    tls::{self, UpstreamTlsArgs},
+};
+
+/// How long it may take to send some spans, as the specification has it; with TLS, which the exporter itself does not speak.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+const HTTPS_PORT: u16 = 443;
 
 /// The header that carries a trace.
 const TRACE_PARENT: &str = "traceparent";
@@ -39,7 +50,8 @@ impl Telemetry {
     pub fn init(name: &'static str, args: &ProcessArgs) -> anyhow::Result<Self> {
         let filter = EnvFilter::try_new(&args.log)
             .map_err(|error| ConfigError { flag: "--log", reason: error.to_string() })?;
-        let provider = args.otlp_endpoint.as_deref().map(|endpoint| provider(name, endpoint)).transpose()?;
+        let provider =
+            args.otlp_endpoint.as_deref().map(|to| provider(name, to, args.otlp_ca.clone())).transpose()?;
         let traces = provider.as_ref().map(|provider| {
             // The exporter's own calls must not be traced, or each export would cause the next.
             // Calls that the gateway makes are spans for traces alone; in the log they would say what their request's says.
@@ -85,12 +97,20 @@ impl Telemetry {
     }
 }
 
-fn provider(name: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()
-        .map_err(|error| ConfigError { flag: "--otlp-endpoint", reason: error.to_string() })?;
+fn provider(name: &'static str, endpoint: &str, ca: Option<PathBuf>) -> anyhow::Result<SdkTracerProvider> {
+    let mut exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    let invalid = |reason: String| ConfigError { flag: "--otlp-endpoint", reason };
+    match endpoint.parse::<Uri>() {
+        Ok(uri) if uri.scheme() == Some(&Scheme::HTTPS) => {
+            exporter = exporter.with_channel(secured(&uri, ca)?);
+        }
+        _ if ca.is_some() => {
+            let reason = "--otlp-endpoint is no https:// address: it would have no effect".to_owned();
+            return Err(ConfigError { flag: "--otlp-ca", reason }.into());
+        }
+        _ => {}
+    }
+    let exporter = exporter.build().map_err(|error| invalid(error.to_string()))?;
     let resource = Resource::builder().with_service_name(name).build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
@@ -98,6 +118,21 @@ fn provider(name: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvi
 /// Whether this process records traces: what only they show of a span need not be made otherwise.
 pub fn records_traces() -> bool {
     RECORDS.load(Ordering::Relaxed)
+}
+
+/// A channel with TLS to `endpoint`, which `ca` vouches for, or the authorities of this machine.
+fn secured(endpoint: &Uri, ca: Option<PathBuf>) -> Result<Channel, ConfigError> {
+    let invalid = |reason: String| ConfigError { flag: "--otlp-endpoint", reason };
+    let args = UpstreamTlsArgs { upstream_tls_ca: ca, ..UpstreamTlsArgs::default() };
+    let opened = args.open(&tls::Metrics::default());
+    let (tls, _) = opened.map_err(|error| ConfigError { flag: "--otlp-ca", ..error })?;
+    let host = endpoint.host().ok_or_else(|| invalid("it has no host".to_owned()))?;
+    let authority = format!("{host}:{}", endpoint.port_u16().unwrap_or(HTTPS_PORT));
+    let connector = tls.connector(authority.clone(), host.trim_matches(['[', ']']));
+    let connector = connector.map_err(|error| invalid(format!("{host}: {error}")))?;
+    let channel = Endpoint::from_shared(format!("http://{authority}"));
+    let channel = channel.map_err(|error| invalid(error.to_string()))?.origin(endpoint.clone());
+    Ok(channel.connect_timeout(EXPORT_TIMEOUT).timeout(EXPORT_TIMEOUT).connect_with_connector_lazy(connector))
 }
 
 /// Makes `span` a child of the span that the sender of `headers` was in, if it said so.
@@ -149,6 +184,47 @@ impl Injector for HeaderWriter<'_> {
     fn set(&mut self, key: &str, value: String) {
         if let (Ok(name), Ok(value)) = (key.parse::<http::HeaderName>(), value.parse()) {
             self.0.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesher_testing::Authority;
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    use super::*;
+    use crate::{server::ServerBuilder, tls::ListenerTlsArgs};
+
+    #[tokio::test]
+    async fn a_receiver_with_tls_has_to_be_vouched_for() {
+        let (authority, foreign) = (Authority::new("ours"), Authority::new("another's"));
+        authority.issue("receiver", "127.0.0.1", 3000);
+        let tls = ListenerTlsArgs {
+            tls_cert: Some(authority.file("receiver.crt")),
+            tls_key: Some(authority.file("receiver.key")),
+            ..ListenerTlsArgs::default()
+        };
+        let any = "127.0.0.1:0".parse().unwrap();
+        let receiver = ServerBuilder::bind("receiver", any, any, &tls).await.unwrap().start().await.unwrap();
+        let endpoint = format!("https://{}", receiver.address("grpc").unwrap()).parse().unwrap();
+        for (of, is_trusted) in [(&authority, true), (&foreign, false)] {
+            let channel = secured(&endpoint, Some(of.file("ca.pem"))).unwrap();
+            let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+            assert_eq!(answer.is_ok(), is_trusted, "{answer:?}");
+        }
+        receiver.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn authorities_that_cannot_be_used_are_named() {
+        let missing = || Some(PathBuf::from("/nowhere/ca.pem"));
+        for (endpoint, told) in [
+            ("https://127.0.0.1:4317", "/nowhere/ca.pem cannot be read"),
+            ("http://127.0.0.1:4317", "it would have no effect"),
+        ] {
+            let error = provider("test", endpoint, missing()).unwrap_err().to_string();
+            assert!(error.contains("--otlp-ca") && error.contains(told), "{error}");
         }
     }
 }

@@ -137,21 +137,17 @@ impl Hasher {
     /// Takes note of a hash that so many accounts have the like of: checks cost what the costliest costs from now on. Says
     /// in the log when none of them can sign in.
     pub fn note(&self, hash: &str, accounts: i64) {
-        match PasswordHash::new(hash).map_err(drop).and_then(|hash| Params::try_from(&hash).map_err(drop)) {
-            Ok(params) => {
-                self.most.fetch_max(cost(&params), Ordering::Relaxed);
-                if self.scheme.lacks_pepper(&params) {
-                    tracing::error!(
-                        accounts,
-                        "their passwords were hashed with a pepper that --password-pepper-file does not name: they cannot \
-                         sign in until it is named again"
-                    );
-                }
-            }
-            Err(()) => tracing::error!(
+        let Some(params) = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok()) else {
+            tracing::error!(accounts, "their passwords have hashes that cannot be read: they cannot sign in");
+            return;
+        };
+        self.most.fetch_max(cost(&params), Ordering::Relaxed);
+        if self.scheme.lacks_pepper(&params) {
+            tracing::error!(
                 accounts,
-                "their passwords have hashes that cannot be read: they cannot sign in"
-            ),
+                "their passwords were hashed with a pepper that --password-pepper-file does not name: they cannot sign in \
+                 until it is named again"
+            );
         }
     }
 

@@ -188,7 +188,7 @@ async fn a_login_with_the_old_password_does_not_outlive_its_change() {
 async fn of_more_sessions_than_there_may_be_those_end_that_were_not_used_for_the_longest() {
     let suite = Suite::start().await;
     let user = suite.user().await;
-    let used = login(&suite, &user, "203.0.113.7", "in use").await;
+    let in_use = login(&suite, &user, "203.0.113.7", "in use").await;
     sqlx::query(
         "INSERT INTO sessions (token_sha256, user_id, created_at, expires_at, last_used_at, user_agent)
          SELECT sha256(n::text::bytea), $1::uuid, now(), now() + interval '1 day', now() - make_interval(hours => n), n::text
@@ -206,5 +206,7 @@ async fn of_more_sessions_than_there_may_be_those_end_that_were_not_used_for_the
         .unwrap();
     assert_eq!(left.len(), 100);
     assert!(left.contains(&"97".to_owned()) && !left.contains(&"98".to_owned()), "{left:?}");
-    assert!(is_valid(&suite, &last).await && is_valid(&suite, &used).await && is_valid(&suite, &user).await);
+    assert!(
+        is_valid(&suite, &last).await && is_valid(&suite, &in_use).await && is_valid(&suite, &user).await
+    );
 }

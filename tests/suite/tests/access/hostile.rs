@@ -205,8 +205,7 @@ async fn no_text_is_taken_for_sql_whichever_it_is_and_wherever_it_stands() {
     let project = world.key.project.id.clone();
     let owner = &world.key.project.org.owner;
     for hostile in HOSTILE {
-        let stored =
-            StoreRequest { payload: Some(Payload::Json(event(hostile).into())), ..StoreRequest::default() };
+        let stored = StoreRequest { payload: Some(Payload::Json(event(hostile).into())) };
         suite.writer().store(with_key(&world.key, stored)).await.unwrap();
     }
     let flush = FlushRequest { project_id: project.clone() };

@@ -173,7 +173,7 @@ async fn a_port_in_use_is_named() {
 fn settings_that_cannot_be_are_refused() {
     for wrong in [
         "--org-address=127.0.0.1:50051",
-        "--org-address=https://a:1",
+        "--org-address=ftp://a:1",
         "--org-address=http://a",
         "--org-address=http://a:1/x",
         "--org-address=",

@@ -9,7 +9,7 @@ use rustls::{
     ClientConfig, ServerConfig,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer},
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 
 use super::files::{Contents, Files, Pair, TlsError, authorities, certificates, key, system_authorities};
@@ -88,6 +88,7 @@ pub(super) fn server_config(
 ) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(TlsError::Provider)?;
+    let demands_certificates = clients.is_some();
     let builder = match clients {
         Some(path) => {
             let roots = Arc::new(authorities(path, &contents.authorities)?);
@@ -102,6 +103,11 @@ pub(super) fn server_config(
     };
     let (chain, key) = read_pair(pair, contents)?;
     let mut config = builder.with_single_cert(chain, key).map_err(|error| unfit(pair, &error))?;
+    if demands_certificates {
+        // A connection that goes on where another ended does not look at the client's certificate again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }

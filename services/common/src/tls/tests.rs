@@ -91,6 +91,15 @@ async fn only_who_is_vouched_for_is_spoken_to() {
     assert!(call(dir, &address, "ca.pem", None).await.unwrap().is_tls());
     let error = call(dir, &address, "foreign.pem", None).await.unwrap_err();
     assert!(error.contains("UnknownIssuer"), "{error}");
+    authority.issue("elsewhere", "elsewhere.example", 3000);
+    let args = listener_args(dir, "elsewhere.crt", "elsewhere.key", None);
+    let (address, ..) = listen(&args, &Metrics::default()).await;
+    let error = call(dir, &address, "ca.pem", None).await.unwrap_err();
+    assert!(error.contains("certificate not valid for name"), "{error}");
+    authority.issue("old", "127.0.0.1", 2001);
+    let (address, ..) = listen(&listener_args(dir, "old.crt", "old.key", None), &Metrics::default()).await;
+    let error = call(dir, &address, "ca.pem", None).await.unwrap_err();
+    assert!(error.contains("expired"), "{error}");
 }
 
 #[tokio::test]

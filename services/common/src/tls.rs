@@ -1,7 +1,7 @@
 //! TLS for the listeners and for the clients of Mesher's own processes: rustls with the cryptography of ring, version 1.2 at
 //! the least.
 //!
-//! Certificates, keys and authorities are files ([`args`]), which are read at the start, and again when they change
+//! Certificates, keys and authorities are files ([`ListenerTlsArgs`], [`UpstreamTlsArgs`]), read at the start and when they change
 //! (`reload`): new connections get the new ones, and those that are there go on. [`incoming()`] takes connections in for a gRPC
 //! server, [`connect`] makes those of a gRPC client, and a [`Transport`] is a connection of either kind.
 

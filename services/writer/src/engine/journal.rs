@@ -14,6 +14,7 @@ use super::{
     EngineError,
     carry::{Carried, carry},
     health::Health,
+    pace::Pace,
     segments::{Segment, Segments},
 };
 use crate::{
@@ -90,6 +91,7 @@ pub(super) struct Journal<F: FileSystem> {
     settled: BTreeMap<u64, Vec<u32>>,
     waiting: Vec<Entry>,
     waiting_bytes: u64,
+    pace: Pace,
     segments: Segments,
     /// The most bytes on disk.
     max_bytes: u64,
@@ -115,6 +117,7 @@ impl<F: FileSystem> Journal<F> {
             settled: BTreeMap::new(),
             waiting: Vec::new(),
             waiting_bytes: 0,
+            pace: Pace::default(),
             segments,
             max_bytes,
             cleaning: false,
@@ -171,10 +174,16 @@ impl<F: FileSystem> Journal<F> {
         self.waiting.push(entry);
     }
 
-    /// Begins to commit the next group, if there is one.
-    pub(super) fn start(&mut self) {
-        let due = !self.waiting.is_empty() || self.probe_at.is_some_and(|at| at <= Instant::now());
-        if due && let Some(mut log) = self.log.take() {
+    /// Begins to commit the next group, if there is one. Gives when to call again, if it is to wait for more.
+    pub(super) fn start(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let due = !self.waiting.is_empty() || self.probe_at.is_some_and(|at| at <= now);
+        let wait = self.log.as_ref().and_then(|_| self.pace.wait(self.waiting_bytes, now));
+        if due
+            && wait.is_none()
+            && let Some(mut log) = self.log.take()
+        {
+            self.pace.begin(now);
             let entries = std::mem::take(&mut self.waiting);
             self.waiting_bytes = 0;
             self.jobs.spawn_blocking(move || {
@@ -185,6 +194,7 @@ impl<F: FileSystem> Journal<F> {
                 Done::Committed(Committed { entries, result, log })
             });
         }
+        wait
     }
 
     /// Begins to remove the segments without an unsettled event, and to note what is settled of the others, in a job of its
@@ -256,6 +266,7 @@ impl<F: FileSystem> Journal<F> {
     /// Takes the log back from a commit, and notes what it says of the disk. Gives what is to be acknowledged.
     pub(super) fn finish(&mut self, committed: Committed<F>) -> (Vec<Entry>, io::Result<Vec<Position>>) {
         let Committed { entries, result, log } = committed;
+        self.pace.end();
         self.take_back(log, result.as_ref().err());
         for position in result.iter().flatten() {
             self.segments.add(*position);

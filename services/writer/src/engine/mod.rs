@@ -24,6 +24,7 @@ mod load;
 mod memory;
 pub mod metrics;
 mod open;
+mod pace;
 mod project;
 mod put_back;
 mod segments;

@@ -127,9 +127,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 journal.tidy();
             }
             self.clean();
-            if let Some(journal) = &mut self.journal {
-                journal.start();
-            }
+            let start_at = self.journal.as_mut().and_then(Journal::start);
             if self.is_done() {
                 break;
             }
@@ -154,6 +152,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 // Before the commands, which may come without end.
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
                 () = sleep_until(probe.unwrap_or_else(Instant::now)), if probe.is_some() => {}
+                () = sleep_until(start_at.unwrap_or_else(Instant::now)), if start_at.is_some() => {}
                 () = closing.cancelled(), if !self.commands.is_closed() => {
                     self.commands.close();
                     self.leave_at = self.journal.as_ref().map(|_| Instant::now() + DRAIN_LIMIT);

@@ -46,6 +46,30 @@ async fn what_was_acknowledged_survives_the_engine_and_a_change_of_its_shards() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_comes_alone_is_acknowledged_at_once_and_no_crowd_waits_for_long() {
+    let (sink, project) = (Script::closed(), ProjectId::new());
+    let bench = Arc::new(Bench::simulated(&sink, settings(), &[Simulated::default()]));
+    let started = Instant::now();
+    for _ in 0..20 {
+        bench.accept(project, 1).await;
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    let senders: JoinSet<()> = (0..20)
+        .map(|_| {
+            let bench = Arc::clone(&bench);
+            async move {
+                for _ in 0..10 {
+                    bench.accept(project, 1).await;
+                }
+            }
+        })
+        .collect();
+    senders.join_all().await;
+    assert_eq!(bench.account(project).await.accepted, 220);
+    assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_settled_before_a_kill_is_not_stored_again() {
     let (sink, disk) = (Script::open(), Simulated::default());
     let (project, quiet) = (ProjectId::new(), ProjectId::new());

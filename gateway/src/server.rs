@@ -58,6 +58,8 @@ const WORD: Duration = Duration::from_millis(20);
 const MAX_AT_DOOR: usize = 64;
 /// How long one of them waits for the place of another that was told to go.
 const DOOR_TIME: Duration = Duration::from_secs(1);
+/// How long it may take to ask for something, and to take the answer that there is no room.
+const ASK_TIME: Duration = Duration::from_secs(5);
 /// How long to wait when connections cannot be accepted, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -266,14 +268,15 @@ impl Server {
         });
         let mut builder = self.builder.clone();
         builder.http1().keep_alive(false);
-        let told = async {
-            let transport = match &self.acceptor {
-                Some(acceptor) => acceptor.accept(tcp).await.ok()?,
-                None => Transport::Plain(tcp),
-            };
-            builder.serve_connection(TokioIo::new(transport), service).await.ok()
+        let transport = match &self.acceptor {
+            // It takes a few ways there and back before a client can ask.
+            Some(acceptor) => match timeout(self.times.head, acceptor.accept(tcp)).await {
+                Ok(Ok(transport)) => transport,
+                _ => return,
+            },
+            None => Transport::Plain(tcp),
         };
         // Whoever asks for nothing meanwhile need not be told.
-        let _ = timeout(DOOR_TIME, told).await;
+        let _ = timeout(ASK_TIME, builder.serve_connection(TokioIo::new(transport), service)).await;
     }
 }

@@ -96,6 +96,8 @@ async fn the_replicas_of_a_name_are_found_as_they_come_and_go() {
         .arg(&resolver)
         .arg(env!("CARGO_BIN_EXE_mesher-gateway"))
         .args(FREE_PORTS)
+        // A name may be anybody's.
+        .arg("--insecure")
         .arg(format!("--org-address=http://org.test:{port}"))
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -47,7 +47,7 @@ async fn expect_metric(gateway: &Gateway, line: &str) {
 
 #[tokio::test]
 async fn whoever_is_slow_to_shake_hands_is_cut_off_while_others_are_served() {
-    let (gateway, authority) = secured(|_| Answer::Echo, &["--header-timeout", "300ms"]).await;
+    let (gateway, authority) = secured(|_| Answer::Echo, &["--header-timeout", "3s"]).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(connect(&gateway).await);

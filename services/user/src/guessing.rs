@@ -13,7 +13,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use mesher_common::db::DatabaseError;
+use mesher_common::{db::DatabaseError, id::UserId};
 use sqlx::{PgConnection, PgTransaction};
 use tracing::instrument;
 
@@ -67,8 +67,11 @@ impl Store {
     ) -> Result<Attempt, UserError> {
         let mut transaction = self.pool().begin().await.map_err(DatabaseError::from)?;
         let free = i32::from(args.login_failures);
-        let home = match client {
-            Some(client) if networks::is_known(&mut transaction, who, client).await? => Some(client),
+        let named = named(&mut transaction, who).await?;
+        let home = match (named, client) {
+            (Some((user, _)), Some(client)) if networks::is_known(&mut transaction, user, client).await? => {
+                Some(client)
+            }
             _ => None,
         };
         let address = client.filter(|_| home.is_none()).map(|client| format!("address {client}"));
@@ -76,10 +79,14 @@ impl Store {
             let free = free * i32::try_from(ADDRESS_FACTOR).unwrap_or(1);
             charge(&mut transaction, address, free, args.login_max_delay).await?;
         }
-        let account = match home {
-            Some(client) => format!("account {} at {client}", who.email().as_str()),
-            None => format!("account {}", who.email().as_str()),
-        };
+        let mut account = format!("account {}", who.email().as_str());
+        if let Some((_, variant @ 1..)) = named {
+            // An account of its own, of whose owner nothing is taken off another's.
+            account.push_str(&format!(" variant {variant}"));
+        }
+        if let Some(client) = home {
+            account.push_str(&format!(" at {client}"));
+        }
         charge(&mut transaction, &account, free, args.login_max_delay).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(Attempt { address, account })
@@ -115,6 +122,21 @@ impl Store {
         .map_err(DatabaseError::from)?;
         Ok(done.rows_affected())
     }
+}
+
+/// The account that an address names, as for a login, and which one it is of those whose addresses are one in the form NFKC.
+async fn named(connection: &mut PgConnection, who: &Address) -> Result<Option<(UserId, i32)>, DatabaseError> {
+    let named = sqlx::query_as(
+        "SELECT id, email_variant::integer FROM users
+         WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))
+         ORDER BY lower(email) = lower($2) DESC, email_variant
+         LIMIT 1",
+    )
+    .bind(who.email())
+    .bind(who.written())
+    .fetch_optional(connection)
+    .await?;
+    Ok(named)
 }
 
 /// Forgives all failures of an account, now that an attempt succeeded.

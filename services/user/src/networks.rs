@@ -6,7 +6,7 @@ use mesher_common::{db::DatabaseError, id::UserId};
 use sqlx::PgConnection;
 use tracing::instrument;
 
-use crate::{email::Address, error::UserError, store::Store};
+use crate::{error::UserError, store::Store};
 
 /// For how long a network is known after the last time.
 pub const KNOWN: Duration = Duration::from_hours(24 * 30);
@@ -76,27 +76,22 @@ pub(crate) async fn forget_others(
     Ok(())
 }
 
-/// Whether an account is signed in from a network, or was of late.
+/// Whether a user is signed in from a network, or was of late.
 pub(crate) async fn is_known(
     connection: &mut PgConnection,
-    address: &Address,
+    user: UserId,
     network: IpAddr,
 ) -> Result<bool, DatabaseError> {
     let is_known = sqlx::query_scalar(
         "SELECT EXISTS (
-             SELECT FROM users u
-             WHERE lower(normalize(u.email, NFKC)) = lower(normalize($1, NFKC)) AND (
-                 EXISTS (
-                     SELECT FROM sessions s WHERE s.user_id = u.id
-                         AND s.expires_at > now() AND s.idle_expires_at > now() AND s.client_network = $2
-                 ) OR EXISTS (
-                     SELECT FROM login_networks n WHERE n.user_id = u.id
-                         AND n.network = $2 AND n.last_login_at > now() - make_interval(secs => $3)
-                 )
-             )
+             SELECT FROM sessions WHERE user_id = $1
+                 AND expires_at > now() AND idle_expires_at > now() AND client_network = $2
+         ) OR EXISTS (
+             SELECT FROM login_networks WHERE user_id = $1
+                 AND network = $2 AND last_login_at > now() - make_interval(secs => $3)
          )",
     )
-    .bind(address.email())
+    .bind(user)
     .bind(network.to_string())
     .bind(KNOWN.as_secs_f64())
     .fetch_one(connection)

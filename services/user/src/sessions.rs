@@ -107,12 +107,13 @@ impl Store {
         .map_err(DatabaseError::from)?;
         sqlx::query(
             "DELETE FROM sessions WHERE token_sha256 IN (
-                 SELECT token_sha256 FROM sessions WHERE user_id = $1
-                 ORDER BY last_used_at DESC, created_at DESC, id DESC OFFSET $2
+                 SELECT token_sha256 FROM sessions WHERE user_id = $1 AND token_sha256 <> $3
+                 ORDER BY last_used_at DESC, created_at DESC, id DESC OFFSET $2 - 1
              )",
         )
         .bind(session.user_id)
         .bind(MAX_SESSIONS)
+        .bind(new.token.as_bytes())
         .execute(&mut *transaction)
         .await
         .map_err(DatabaseError::from)?;
@@ -266,6 +267,9 @@ impl Store {
             return Err(UserError::CurrentPasswordWrong);
         }
         networks::forget_others(&mut transaction, user, client).await?;
+        if let Some(client) = client {
+            networks::remember(&mut transaction, user, client).await?;
+        }
         let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND token_sha256 <> $2")
             .bind(user)
             .bind(token.as_bytes())

@@ -105,7 +105,12 @@ impl Contents {
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let mut bytes = Zeroizing::default();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    // A pipe would keep whoever opens it waiting.
+    let open = || match path.metadata()?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    };
+    let read = open().and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
     let length = read.map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
     if length as u64 > MAX_BYTES { Err(TlsError::Large { path: path.to_owned() }) } else { Ok(bytes) }
 }
@@ -116,7 +121,7 @@ pub(super) fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateD
     let why = match found {
         Ok(found) if !found.is_empty() => return Ok(found),
         Ok(_) => "there is no BEGIN CERTIFICATE in it".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => form(&error).to_owned(),
     };
     Err(TlsError::Content { path: path.to_owned(), what: "certificate", why })
 }
@@ -125,12 +130,24 @@ pub(super) fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateD
 pub(super) fn key(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(bytes).map_err(|error| {
         let why = match error {
-            pem::Error::NoItemsFound => "there is no BEGIN PRIVATE KEY in it".to_owned(),
-            // It says where the form is wrong, and quotes nothing of a key.
-            error => error.to_string(),
+            pem::Error::NoItemsFound => "there is no BEGIN PRIVATE KEY in it",
+            error => form(&error),
         };
-        TlsError::Content { path: path.to_owned(), what: "private key", why }
+        TlsError::Content { path: path.to_owned(), what: "private key", why: why.to_owned() }
     })
+}
+
+/// What is wrong with the form of a file. The error itself quotes lines, of which one may be a key.
+fn form(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "the END line of a section is missing, or not a line of its own"
+        }
+        pem::Error::IllegalSectionStart { .. } => "the BEGIN line of a section is not a line of its own",
+        pem::Error::Base64Decode(_) => "what is between a BEGIN and an END line is not base64",
+        pem::Error::SectionTooLarge => "a section is too large",
+        pem::Error::Io(_) | pem::Error::NoItemsFound | _ => "it is not in the form PEM",
+    }
 }
 
 /// The authorities in a file's bytes.

@@ -205,6 +205,9 @@ impl Decoder {
     }
 }
 
+/// The most members of a gzip body: one that decodes to nothing costs a decoder all the same.
+const MAX_MEMBERS: usize = 1000;
+
 /// What is around deflated data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrapping {
@@ -218,12 +221,14 @@ struct Inflate {
     zlib: Decompress,
     wrapping: Wrapping,
     body: Bytes,
+    /// How many members of gzip were begun.
+    members: usize,
     has_ended: bool,
 }
 
 impl Inflate {
     fn new(body: Bytes, wrapping: Wrapping) -> Self {
-        Self { zlib: wrapping.decompress(), wrapping, body, has_ended: false }
+        Self { zlib: wrapping.decompress(), wrapping, body, members: 1, has_ended: false }
     }
 
     /// See [`Decoder::begin`].
@@ -258,6 +263,10 @@ impl Inflate {
         if inflated == Inflated::StreamEnd {
             // A body of gzip is one member or several.
             if self.wrapping == Wrapping::Gzip && !self.body.is_empty() {
+                self.members += 1;
+                if self.members > MAX_MEMBERS {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "too many members"));
+                }
                 self.zlib = self.wrapping.decompress();
             } else {
                 self.has_ended = true;

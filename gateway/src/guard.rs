@@ -115,7 +115,7 @@ impl Guard {
             calls: Limited::new(args.client_rate_limit.0),
             bad_keys: Limited::new(args.bad_key_rate_limit.0),
             repeated: Limited::new(args.bad_key_rate_limit.0),
-            known: Cache::builder().max_capacity(MAX_KEYS).time_to_live(KEY_MEMORY).build(),
+            known: Cache::builder().max_capacity(MAX_KEYS).time_to_idle(KEY_MEMORY).build(),
             names: RandomState::new(),
             refused,
             invalid,
@@ -136,15 +136,14 @@ impl Guard {
     ) -> Result<Arc<Attempt>, Status> {
         let client = named(client);
         let key = self.names.hash_one((key, path));
-        let was_valid = self.known.get(&key);
-        let allowed = match was_valid {
+        let allowed = match self.known.get(&key) {
             Some(true) => Ok(()),
             Some(false) => self.repeated.check(&(client, key)),
             None => self.bad_keys.check(&client),
         };
         allowed.inspect_err(|_| self.count("bad_key"))?;
         let guard = Arc::clone(self);
-        Ok(Arc::new(Attempt { guard, client, key, was_valid, is_settled: AtomicBool::new(false) }))
+        Ok(Arc::new(Attempt { guard, client, key, is_settled: AtomicBool::new(false) }))
     }
 
     fn count(&self, limit: &'static str) {
@@ -159,7 +158,6 @@ pub(crate) struct Attempt {
     guard: Arc<Guard>,
     client: IpAddr,
     key: KeyName,
-    was_valid: Option<bool>,
     is_settled: AtomicBool,
 }
 
@@ -175,12 +173,14 @@ impl Attempt {
         if self.is_settled.swap(true, Ordering::Relaxed) {
             return;
         }
-        if self.was_valid != Some(is_valid) {
+        // Of several at once, another may have been answered since this one came.
+        let was_valid = self.guard.known.get(&self.key);
+        if was_valid != Some(is_valid) {
             self.guard.known.insert(self.key, is_valid);
         }
         if !is_valid {
-            // Of several at once, those beyond the limit were let through already.
-            let _ = match self.was_valid {
+            // Those beyond the limit were let through already.
+            let _ = match was_valid {
                 Some(false) => self.guard.repeated.take(&(self.client, self.key)),
                 Some(true) | None => self.guard.bad_keys.take(&self.client),
             };

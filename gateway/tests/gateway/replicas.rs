@@ -122,10 +122,11 @@ async fn a_service_in_trouble_is_not_given_several_times_the_calls() {
     });
     let counted =
         format!("{made} made, {never_sent} never sent, {refused} refused, {seen} seen, in {took:?}");
-    // A fifth of the calls, and 20 a second for ten seconds; and that again for whatever ten seconds more it took.
+    // A fifth of the calls, and 20 a second for ten seconds, of which it forgets the first after five already.
     let budget = CALLS / 5 + 200;
-    let budgets = usize::try_from(took.as_secs() / 10).unwrap() + 1;
-    assert!((budget - 1..=budget * budgets).contains(&made), "{counted}");
+    let budgets = usize::try_from(took.as_secs() / 5).unwrap() + 1;
+    assert!(made <= budget * budgets, "{counted}");
+    assert!(budgets > 1 || made >= budget - 1, "{counted}");
     assert!(refused > 0, "{counted}");
     // What broke with the connection of another call was sent, and not seen.
     assert!(seen > 0 && seen <= CALLS + made, "{counted}");

@@ -79,14 +79,13 @@ impl Store {
             let free = free * i32::try_from(ADDRESS_FACTOR).unwrap_or(1);
             charge(&mut transaction, address, free, args.login_max_delay).await?;
         }
-        let mut account = format!("account {}", who.email().as_str());
-        if let Some((_, variant @ 1..)) = named {
-            // An account of its own, of whose owner nothing is taken off another's.
-            account.push_str(&format!(" variant {variant}"));
-        }
-        if let Some(client) = home {
-            account.push_str(&format!(" at {client}"));
-        }
+        // Each variant is an account of its own: what its owner does takes nothing off another's.
+        let variant = match named {
+            Some((_, variant @ 1..)) => format!(" variant {variant}"),
+            _ => String::new(),
+        };
+        let place = home.map(|client| format!(" at {client}")).unwrap_or_default();
+        let account = format!("account {}{variant}{place}", who.email().as_str());
         charge(&mut transaction, &account, free, args.login_max_delay).await?;
         transaction.commit().await.map_err(DatabaseError::from)?;
         Ok(Attempt { address, account })

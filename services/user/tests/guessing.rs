@@ -94,6 +94,31 @@ async fn strangers_keep_nobody_out_where_the_account_is_signed_in() {
 }
 
 #[tokio::test]
+async fn the_owner_of_an_address_like_anothers_clears_nothing_with_it() {
+    let (suite, user) = start().await;
+    // As an earlier version let them be registered.
+    for (email, variant) in [("fiona@example.com", 0), ("\u{fb01}ona@example.com", 1)] {
+        sqlx::query(
+            "INSERT INTO users (id, email, email_variant, name, password_hash, created_at)
+             SELECT gen_random_uuid(), $1, $2, '', password_hash, now() FROM users WHERE id = $3::uuid",
+        )
+        .bind(email)
+        .bind(variant)
+        .bind(&user.id)
+        .execute(suite.database.pool())
+        .await
+        .unwrap();
+    }
+    let mut tried = 0;
+    while wrong(&suite, "fiona@example.com", "203.0.113.9").await.is_none() {
+        tried += 1;
+        login(&suite, "\u{fb01}ona@example.com", PASSWORD, "203.0.113.9").await.unwrap();
+    }
+    assert_eq!(tried, 3);
+    assert_eq!(wrong(&suite, "\u{fb01}ona@example.com", "203.0.113.9").await, None, "it is another's");
+}
+
+#[tokio::test]
 async fn an_address_that_tries_many_accounts_waits_and_cannot_clear_itself() {
     let (suite, user) = start().await;
     let mut tried = 0;

@@ -106,9 +106,9 @@ impl Contents {
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let mut bytes = Zeroizing::default();
     // A pipe would keep whoever opens it waiting.
-    let open = || match path.metadata()?.is_file() {
-        true => File::open(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    let open = || {
+        let is_file = path.metadata()?.is_file();
+        if is_file { File::open(path) } else { Err(io::Error::other("it is no regular file")) }
     };
     let read = open().and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
     let length = read.map_err(|source| TlsError::Read { path: path.to_owned(), source })?;

@@ -203,6 +203,23 @@ fn files_that_cannot_be_used_are_named_with_their_flag() {
 }
 
 #[test]
+fn nothing_of_a_key_that_is_not_in_its_form_is_told() {
+    let authority = files();
+    let dir = authority.dir();
+    let key = fs::read_to_string(dir.join("server.key")).unwrap();
+    let base64: String = key.lines().filter(|line| !line.starts_with('-')).collect();
+    for (space, spoilt) in ["\\n", " ", ""].into_iter().map(|space| (space, key.trim().replace('\n', space)))
+    {
+        fs::write(dir.join("spoilt.key"), spoilt).unwrap();
+        let args = listener_args(dir, "server.crt", "spoilt.key", None);
+        let error = args.open(&[HTTP_2], &Metrics::default()).unwrap_err().to_string();
+        assert!(error.contains("spoilt.key has no private key"), "{space:?}: {error}");
+        let numbers: Vec<String> = base64.as_bytes()[..8].iter().map(u8::to_string).collect();
+        assert!(!error.contains(&base64[..8]) && !error.contains(&numbers.join(", ")), "{space:?}: {error}");
+    }
+}
+
+#[test]
 fn plain_text_is_for_this_machine_unless_it_is_asked_for_in_words() {
     let refused = |args: &ListenerTlsArgs, address: &str| {
         args.check("--listen", address.parse().unwrap()).map_err(|error| error.to_string())

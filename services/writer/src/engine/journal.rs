@@ -255,7 +255,9 @@ impl<F: FileSystem> Journal<F> {
     /// Notes what could be tidied.
     pub(super) fn tidied(&mut self, tidied: Tidied) {
         self.tidying = false;
-        self.remove_at = None;
+        if !tidied.segments.is_empty() {
+            self.remove_at = None;
+        }
         if let Err(error) = tidied.result {
             tracing::warn!(directory = ?self.directory, %error, "a settled segment of the log could not be removed");
             self.segments.put_back(tidied.segments);

@@ -64,7 +64,7 @@ mod tests {
         let sync = Duration::from_micros(300);
         let mut groups = |waiting, took| group(&mut pace, &mut now, waiting, took);
         assert_eq!([groups(0, sync), groups(9, sync), groups(9, sync)], [Duration::ZERO; 3]);
-        let rest = INTERVAL - sync;
+        let rest = INTERVAL.saturating_sub(sync);
         assert_eq!([groups(9, sync), groups(9, sync)], [rest; 2]);
         assert_eq!(groups(WORTHWHILE_BYTES, sync), Duration::ZERO, "it is worth its sync");
         assert_eq!(groups(9, INTERVAL), Duration::ZERO, "it waited long enough");

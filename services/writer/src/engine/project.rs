@@ -171,13 +171,9 @@ impl Project {
 
     /// The most events that it may have in a flush, when it may have so many in `memory`.
     pub(super) fn share(&self, memory: usize) -> usize {
-        if self.held() > 2 * memory {
-            // What arrives meanwhile waits in the log anyway.
-            memory
-        } else {
-            // The other half takes in what arrives meanwhile.
-            memory.div_ceil(2)
-        }
+        // One half takes in what arrives meanwhile, but for a backlog, behind which that waits in the log anyway.
+        let backlog = if self.held() > 2 * memory { memory.saturating_sub(self.loaded) } else { 0 };
+        backlog.max(memory.div_ceil(2))
     }
 
     /// Gives it another turn to take events for a flush, of so many bytes more.

@@ -62,7 +62,8 @@ pub enum OpenError {
     },
     /// A segment was written by another version.
     #[error(
-        "{segment} in {directory} has the format {found}, and this version of Mesher knows only {known}",
+        "{segment} in {directory} has the format {found}, and this version of Mesher knows only {before} and {known}",
+        before = segment::FORMAT_BEFORE,
         known = segment::FORMAT
     )]
     UnknownFormat {

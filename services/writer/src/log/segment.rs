@@ -11,8 +11,11 @@
 
 use std::io;
 
-/// The format of segments that this version writes and reads; the last byte of the magic.
-pub(super) const FORMAT: u8 = 2;
+/// The format of segments that this version writes; the last byte of the magic.
+pub(super) const FORMAT: u8 = 3;
+/// The one before, which this version reads as well: it is the same, but whoever writes it knows nothing of the notes beside a
+/// segment, and would leave them for another segment with its number.
+pub(super) const FORMAT_BEFORE: u8 = 2;
 const MAGIC: [u8; 8] = [b'M', b'S', b'H', b'R', b'L', b'O', b'G', FORMAT];
 /// How many bytes come before the first record.
 pub(super) const HEADER: usize = MAGIC.len() + 16;
@@ -36,7 +39,11 @@ impl Header {
 
     /// Reads the header that a segment begins with; `None` if it is damaged.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(&MAGIC)?;
+        let (magic, rest) = bytes.split_first_chunk::<8>()?;
+        let (known, [format]) = magic.split_last_chunk::<1>()?;
+        if known != &MAGIC[..7] || ![FORMAT, FORMAT_BEFORE].contains(format) {
+            return None;
+        }
         let (checked, _) = rest.split_first_chunk::<12>()?;
         let (before, rest) = rest.split_first_chunk::<8>()?;
         let (acknowledged, rest) = rest.split_first_chunk::<4>()?;
@@ -51,7 +58,7 @@ impl Header {
 /// leaves of a header that was not synced.
 pub(super) fn unknown_format(bytes: &[u8]) -> Option<u8> {
     let (known, [format]) = bytes.get(..MAGIC.len())?.split_last_chunk::<1>()?;
-    (known == &MAGIC[..7] && *format != 0 && *format != FORMAT).then_some(*format)
+    (known == &MAGIC[..7] && ![0, FORMAT, FORMAT_BEFORE].contains(format)).then_some(*format)
 }
 
 /// The file name of a segment.

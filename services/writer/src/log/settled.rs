@@ -57,10 +57,17 @@ pub(super) fn remove<F: FileSystem>(fs: &F, segment: u64) -> io::Result<()> {
 }
 
 /// Reads a segment's notes, and cuts off what is torn of them, so that others can follow.
-pub(super) fn read<F: FileSystem>(fs: &F, segment: u64) -> io::Result<HashSet<u32>> {
+pub(super) fn read<F: FileSystem>(fs: &F, segment: u64) -> HashSet<u32> {
+    let mut offsets = HashSet::new();
+    if let Err(error) = read_into(&mut offsets, fs, segment) {
+        tracing::warn!(directory = fs.directory(), segment, %error, "what is settled of a segment cannot be read");
+    }
+    offsets
+}
+
+fn read_into<F: FileSystem>(offsets: &mut HashSet<u32>, fs: &F, segment: u64) -> io::Result<()> {
     let name = name(segment);
     let bytes = fs.read_all(&name)?;
-    let mut offsets = HashSet::new();
     let mut rest = bytes.as_slice();
     while let Some((block, after)) = block(segment, rest) {
         offsets.extend(block.as_chunks().0.iter().copied().map(u32::from_le_bytes));
@@ -70,7 +77,7 @@ pub(super) fn read<F: FileSystem>(fs: &F, segment: u64) -> io::Result<HashSet<u3
         let mut file = fs.open(&name)?;
         fs.truncate(&mut file, super::segment::size(bytes.len() - rest.len())?)?;
     }
-    Ok(offsets)
+    Ok(())
 }
 
 /// The offsets of the block that `bytes` begin with, and what follows it.
@@ -101,9 +108,9 @@ mod tests {
         let both = fs.content(&name(7));
         for length in whole.len()..both.len() {
             fs.replace(&name(7), both[..length].to_vec());
-            assert_eq!(read(&fs, 7).unwrap(), HashSet::from([24, 900]), "{length} bytes");
+            assert_eq!(read(&fs, 7), HashSet::from([24, 900]), "{length} bytes");
             note(&fs, 7, &[5]).unwrap();
-            assert_eq!(read(&fs, 7).unwrap(), HashSet::from([5, 24, 900]), "{length} bytes");
+            assert_eq!(read(&fs, 7), HashSet::from([5, 24, 900]), "{length} bytes");
         }
     }
 
@@ -116,9 +123,9 @@ mod tests {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             fs.replace(&name(7), changed);
-            assert_eq!(read(&fs, 7).unwrap(), HashSet::new(), "bit {bit}");
+            assert_eq!(read(&fs, 7), HashSet::new(), "bit {bit}");
         }
         fs.replace(&name(8), bytes);
-        assert_eq!(read(&fs, 8).unwrap(), HashSet::new(), "those of another segment");
+        assert_eq!(read(&fs, 8), HashSet::new(), "those of another segment");
     }
 }

@@ -285,7 +285,19 @@ fn a_format_of_another_version_is_refused() {
     fs.damage(&name(1), 7);
     let error = Log::open(fs, SEGMENT).unwrap_err();
     assert!(matches!(error, OpenError::UnknownFormat { .. }), "{error}");
-    assert!(error.to_string().contains("knows only 2"), "{error}");
+    assert!(error.to_string().contains("knows only 2 and 3"), "{error}");
+}
+
+#[test]
+fn a_log_of_the_format_before_is_read() {
+    let fs = Simulated::default();
+    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let position = log.commit(&[record(1)]).unwrap()[0];
+    let mut content = fs.content(&name(1));
+    content[7] = segment::FORMAT_BEFORE;
+    fs.replace(&name(1), content);
+    let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
+    assert_eq!((recovered.records[0].position, recovered.damage), (position, vec![]));
 }
 
 #[test]

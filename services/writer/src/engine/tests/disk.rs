@@ -78,9 +78,13 @@ async fn what_was_settled_before_a_kill_is_not_stored_again() {
     let left = bench.accept(quiet, 1).await;
     bench.accept(project, 50).await;
     assert_eq!(bench.settled(project).await.stored, 50);
-    while !disk.names().iter().any(|name| name.ends_with(".settled")) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let noted = || disk.names().iter().any(|name| name.ends_with(".settled"));
+    for _ in 0..1000 {
+        if !noted() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
+    assert!(noted());
     bench.kill().await;
     let sink = Script::open();
     let disk = disk.kill();

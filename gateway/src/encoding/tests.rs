@@ -107,6 +107,14 @@ async fn several_members_are_one_body() {
 }
 
 #[tokio::test]
+async fn masses_of_members_are_refused_although_they_are_nothing() {
+    for (members, is_fine) in [(MAX_MEMBERS, true), (MAX_MEMBERS + 1, false)] {
+        let decoded = decode(Encoding::Gzip, gzip(b"").repeat(members), 100).await;
+        assert_eq!(decoded.is_ok(), is_fine, "{members}: {decoded:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_window_beyond_the_limit_is_refused_before_it_is_made() {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(27).unwrap();

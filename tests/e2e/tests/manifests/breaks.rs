@@ -127,4 +127,14 @@ pub(crate) const CLUSTER_TLS: &[Break] = &[
     ),
     ("name: MESHER_TLS_CLIENT_CA", "name: MESHER_CLIENT_CA", "has no variable MESHER_CLIENT_CA"),
     ("MESHER_TLS_CERT: ", "MESHER_TLS_CRT: ", "--listen is refused in plain text"),
+    (
+        "secretName: mesher-user-tls",
+        "secretName: mesher-org-tls",
+        "Deployment mesher-user: --tls-cert /etc/mesher/tls/tls.crt is in no mount",
+    ),
+    (
+        "mountPath: /etc/mesher/tls",
+        "mountPath: /etc/mesher/certs",
+        "--tls-key /etc/mesher/tls/tls.key is in no mount of the Secret",
+    ),
 ];

@@ -166,6 +166,20 @@ impl Configured {
         self.value("--tls-cert").is_some()
     }
 
+    /// The files that its TLS is made of, with their flags.
+    pub(crate) fn tls_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        const FLAGS: [&str; 6] = [
+            "--tls-cert",
+            "--tls-key",
+            "--tls-client-ca",
+            "--upstream-tls-ca",
+            "--upstream-tls-cert",
+            "--upstream-tls-key",
+        ];
+        let given = FLAGS.into_iter().filter(|flag| self.given.contains_key(*flag));
+        given.filter_map(|flag| Some((flag, self.value(flag)?)))
+    }
+
     /// Holds what it serves where others reach it, and what it calls, to TLS, or to saying in words that there is none.
     pub(crate) fn check_transport(&self, problems: &mut Vec<String>) {
         if self.value("--insecure") == Some("true") {

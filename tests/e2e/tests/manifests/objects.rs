@@ -128,6 +128,8 @@ pub(crate) struct PodSpec {
     pub(crate) enable_service_links: Option<bool>,
     #[serde(default)]
     pub(crate) security_context: PodSecurity,
+    #[serde(default)]
+    pub(crate) volumes: Vec<Volume>,
     #[serde(default = "default_grace")]
     pub(crate) termination_grace_period_seconds: u64,
 }
@@ -159,6 +161,18 @@ pub(crate) struct PodContainer {
     pub(crate) readiness_probe: Option<Probe>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) volume_mounts: Vec<Mount>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) secret: Option<SecretVolume>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SecretVolume {
+    pub(crate) secret_name: String,
 }
 
 #[derive(Debug, Deserialize)]

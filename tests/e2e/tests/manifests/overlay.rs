@@ -1,6 +1,6 @@
 //! What holds for an overlay: its objects agree with each other and with the binaries. Who reaches whom is in `reach`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use crate::{
     cli::Binaries,
@@ -141,6 +141,7 @@ fn check_pod(pod: &Pod<'_>, objects: &Objects, problems: &mut Vec<String>) {
     configured.check_ports(problems);
     configured.check_transport(problems);
     check_secret(pod, &template.spec.containers[0], problems);
+    check_certificates(pod, configured, problems);
     if configured.keeps_log() {
         check_log(pod, configured, problems);
     }
@@ -189,6 +190,23 @@ fn check_secret(pod: &Pod<'_>, container: &PodContainer, problems: &mut Vec<Stri
     let expected = Vec::from_iter(pod.uses_database().then_some(expected));
     if secrets != expected {
         problems.push(format!("{name}: has the secrets {secrets:?}, not {expected:?}"));
+    }
+}
+
+/// Holds the files of its TLS to a Secret that is its own, and mounted where they are looked for.
+fn check_certificates(pod: &Pod<'_>, configured: &Configured, problems: &mut Vec<String>) {
+    let spec = &pod.workload.spec.template.spec;
+    let own = format!("{}-tls", pod.workload.object_name);
+    let is_own = |name: &str| {
+        let volume = spec.volumes.iter().find(|volume| volume.name == name);
+        volume.and_then(|volume| volume.secret.as_ref()).is_some_and(|secret| secret.secret_name == own)
+    };
+    for (flag, file) in configured.tls_files() {
+        let directory = Path::new(file).parent();
+        let mounts = &spec.containers[0].volume_mounts;
+        if !mounts.iter().any(|mount| directory == Some(Path::new(&mount.path)) && is_own(&mount.name)) {
+            problems.push(format!("{}: {flag} {file} is in no mount of the Secret {own}", pod.name()));
+        }
     }
 }
 

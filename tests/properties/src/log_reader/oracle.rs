@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::memory::Files;
 
 /// How a segment begins: this, the segment before (u64), what is acknowledged of that one (u32), and the checksum of both.
-const MAGIC: [u8; 8] = *b"MSHRLOG\x02";
+const MAGIC: [u8; 8] = *b"MSHRLOG\x03";
+/// Where the number of the format is; 2 was the same but for that.
+const FORMAT: usize = 7;
 pub(super) const HEADER: u32 = 24;
 
 /// Before a record's body: mark, length, group and checksum.
@@ -59,6 +61,10 @@ impl Header {
     fn read(content: &[u8]) -> Option<Self> {
         let before = u64::from_le_bytes(content.get(8..16)?.try_into().ok()?);
         let header = Self { before, acknowledged: number_at(content, 16)? };
+        let mut content = content.to_vec();
+        if content[FORMAT] == 2 {
+            content[FORMAT] = MAGIC[FORMAT];
+        }
         content.starts_with(&header.encode()).then_some(header)
     }
 }
@@ -119,10 +125,10 @@ impl Segment {
 pub(super) fn unknown_format(files: &Files) -> Option<u8> {
     let segments = files.iter().filter(|(name, _)| number(name).is_some());
     let formats = segments
-        .filter(|(_, content)| content.starts_with(&MAGIC[..7]))
-        .filter_map(|(_, content)| content.get(7));
+        .filter(|(_, content)| content.starts_with(&MAGIC[..FORMAT]))
+        .filter_map(|(_, content)| content.get(FORMAT));
     // Format 1 was one once. A zero is what a crash leaves.
-    formats.copied().find(|format| *format == 1 || *format > 2)
+    formats.copied().find(|format| *format == 1 || *format > 3)
 }
 
 /// The number in the name of a segment.

@@ -329,3 +329,30 @@ fn count(events: usize) -> u64 {
 fn bytes_of(position: Option<Position>) -> u64 {
     position.map_or(0, |position| position.length.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use mesher_common::id::ProjectId;
+
+    use super::*;
+    use crate::admission::{Sent, admit};
+
+    #[test]
+    fn those_who_do_not_wait_for_their_flush_any_more_are_forgotten() {
+        let event = admit(ProjectId::new(), &Sent::Json(br#"{"message":"m"}"#), Utc::now()).unwrap();
+        let mut project = Project::default();
+        let limits = Limits { memory: 500, events: 500, bytes: u64::MAX };
+        let held = std::iter::once(Held::in_memory(event, Instant::now()));
+        project.accept(held, limits, &mut Memory::new());
+        for _ in 0..100 {
+            let (done, gone) = oneshot::channel();
+            project.flush(done);
+            drop(gone);
+        }
+        let (done, mut waits) = oneshot::channel();
+        project.flush(done);
+        assert_eq!(project.flushes.len(), 1);
+        assert!(waits.try_recv().is_err(), "the event is not settled");
+    }
+}

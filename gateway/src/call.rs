@@ -178,8 +178,8 @@ pub(crate) async fn stream(
 pub(crate) struct Sender {
     /// The API key; empty where there is none, which is the writer's to refuse.
     pub(crate) key: String,
-    /// The number of the project that it must belong to, where the request names one.
-    pub(crate) project_number: Option<u64>,
+    /// The number of the project that it must belong to, as the request has it; empty where it names none.
+    pub(crate) project_number: String,
     /// What is told whether the key is valid; none where there is no key.
     pub(crate) attempt: Option<Arc<Attempt>>,
 }
@@ -211,7 +211,7 @@ fn parcel(events: Vec<EventPayload>, sender: &Sender, context: Context<'_>) -> R
     Ok(Parcel {
         sequence: 0,
         api_key: sender.key.clone(),
-        project_number: sender.project_number.map(|number| number.to_string()).unwrap_or_default(),
+        project_number: sender.project_number.clone(),
         events,
         trace_parent: text(headers.get(TRACE_PARENT)),
         request_id: text(Some(context.request_id)),

@@ -138,11 +138,11 @@ impl Gateway {
         match entrance {
             Entrance::Api(ingest, route) => {
                 let key = key?.unwrap_or_default();
-                let sender = Sender { key, project_number: None, attempt: early };
+                let sender = Sender { key, project_number: ingest::project_number(parts), attempt: early };
                 ingest.serve(route, parts, bytes, &sender, (context, &self.pool)).await
             }
             Entrance::Sentry(sentry, endpoint) => {
-                let project_number = Some(endpoint.project_number()?);
+                let project_number = endpoint.project_number()?.to_string();
                 let mut brought = Brought::open(&endpoint, &bytes, key?)?;
                 let key = std::mem::take(&mut brought.key);
                 let attempt = early.map_or_else(|| attempt(&key), Ok)?;

@@ -17,7 +17,10 @@ mod send;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
-use mesher_common::{access::API_KEY_HEADER, status};
+use mesher_common::{
+    access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
+    status,
+};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use serde_json::{Value, json};
 use tonic::Status;
@@ -105,6 +108,18 @@ pub(crate) fn key(parts: &Parts) -> Result<Option<String>, Status> {
         // What is no text is no key either, and the writer says so.
         Some(key) => Ok(Some(String::from_utf8_lossy(key.as_bytes()).into_owned())),
         None => sentry::auth::key(&parts.headers, parts.uri.query()),
+    }
+}
+
+/// The number of the project that the key must be of, where a request that is not of a Sentry SDK names one.
+pub(crate) fn project_number(parts: &Parts) -> String {
+    let named =
+        parts.headers.get(PROJECT_NUMBER_HEADER).map(|number| String::from_utf8_lossy(number.as_bytes()));
+    match named.as_deref() {
+        // It is named, and is no project's.
+        Some("") => "?".to_owned(),
+        Some(number) => number.to_owned(),
+        None => String::new(),
     }
 }
 

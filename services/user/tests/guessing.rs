@@ -98,16 +98,7 @@ async fn the_owner_of_an_address_like_anothers_clears_nothing_with_it() {
     let (suite, user) = start().await;
     // As an earlier version let them be registered.
     for (email, variant) in [("fiona@example.com", 0), ("\u{fb01}ona@example.com", 1)] {
-        sqlx::query(
-            "INSERT INTO users (id, email, email_variant, name, password_hash, created_at)
-             SELECT gen_random_uuid(), $1, $2, '', password_hash, now() FROM users WHERE id = $3::uuid",
-        )
-        .bind(email)
-        .bind(variant)
-        .bind(&user.id)
-        .execute(suite.database.pool())
-        .await
-        .unwrap();
+        suite.user_of_before(email, variant, &user).await;
     }
     let mut tried = 0;
     while wrong(&suite, "fiona@example.com", "203.0.113.9").await.is_none() {

@@ -315,16 +315,7 @@ async fn accounts_of_before_are_signed_in_to_by_the_addresses_they_have() {
     // form of theirs alone.
     let before = ["ada\u{200b}@example.com", "fiona@example.com", "\u{fb01}ona@example.com"];
     for (email, variant) in before.iter().zip([0, 0, 1]) {
-        sqlx::query(
-            "INSERT INTO users (id, email, email_variant, name, password_hash, created_at)
-             SELECT gen_random_uuid(), $1, $2, '', password_hash, now() FROM users WHERE id = $3::uuid",
-        )
-        .bind(email)
-        .bind(variant)
-        .bind(&user.id)
-        .execute(suite.database.pool())
-        .await
-        .unwrap();
+        suite.user_of_before(email, variant, &user).await;
     }
     for (written, meant) in
         before.iter().map(|email| (*email, *email)).chain([("FIONA@example.com", before[1])])

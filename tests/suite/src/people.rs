@@ -63,6 +63,23 @@ impl Suite {
         User { id: user.map(|user| user.user_id).unwrap_or_default(), email, token: login.token }
     }
 
+    /// Adds an account as earlier versions let them be registered, with the password of another. `variant` tells those apart whose addresses differ in the form of their characters alone.
+    ///
+    /// # Panics
+    /// If the database refuses it.
+    pub async fn user_of_before(&self, email: &str, variant: i32, like: &User) {
+        let added = sqlx::query(
+            "INSERT INTO users (id, email, email_variant, name, password_hash, created_at)
+             SELECT gen_random_uuid(), $1, $2, '', password_hash, now() FROM users WHERE id = $3::uuid",
+        )
+        .bind(email)
+        .bind(variant)
+        .bind(&like.id)
+        .execute(self.database.pool())
+        .await;
+        added.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Creates an organization of a new user.
     pub async fn org(&self) -> Org {
         let owner = self.user().await;

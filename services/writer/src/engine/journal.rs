@@ -163,9 +163,9 @@ impl<F: FileSystem> Journal<F> {
         self.log.is_none() || !self.waiting.is_empty()
     }
 
-    /// Whether the next group would be begun at once.
+    /// Whether the next group would be begun at once, although others may be about to join it.
     pub(super) fn is_about_to_start(&self) -> bool {
-        self.log.is_some() && !self.waiting.is_empty()
+        self.log.is_some() && !self.waiting.is_empty() && self.pace.is_busy()
     }
 
     /// Adds to the next group.

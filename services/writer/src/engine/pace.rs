@@ -35,6 +35,11 @@ impl Pace {
         self.has_ended = true;
     }
 
+    /// Whether others waited for the last group.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_a_row > 0
+    }
+
     /// Until when the next group is to wait for more, of which so many bytes wait already.
     pub(super) fn wait(&mut self, waiting_bytes: u64, now: Instant) -> Option<Instant> {
         if std::mem::take(&mut self.has_ended) {

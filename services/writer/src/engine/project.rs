@@ -215,9 +215,14 @@ impl Project {
     pub(super) fn has_more(&mut self, events: usize, again: bool) -> bool {
         let has_more = self.next(events, again).is_some();
         if !has_more {
-            self.credit = 0;
+            self.forfeit_turn();
         }
         has_more
+    }
+
+    /// Forfeits what is left of its turns.
+    pub(super) fn forfeit_turn(&mut self) {
+        self.credit = 0;
     }
 
     /// Whether events wait that are not in flight.

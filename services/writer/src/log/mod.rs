@@ -162,6 +162,7 @@ impl<F: FileSystem> Log<F> {
         // A number is used once, also when its segment could not be begun.
         self.next += 1;
         let mut file = self.fs.create(&name(number))?;
+        self.fs.reserve(&file, self.segment_bytes);
         self.fs.append(&mut file, &self.before.encode())?;
         self.fs.sync(&mut file)?;
         self.fs.sync_directory()?;

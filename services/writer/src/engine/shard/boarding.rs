@@ -2,10 +2,12 @@
 //!
 //! Projects share a flush by bytes: in each round every project that is due gets a turn of so many bytes, and what it does
 //! not use, because its next event is larger, counts the next time (deficit round robin). So a flood cannot starve the
-//! others, nor can large events take several times what small ones get. Within a project the oldest go first.
+//! others, nor can large events take several times what small ones get. Within a project the oldest go first. If there is
+//! room left, others are taken along before their time.
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use mesher_common::id::ProjectId;
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 
@@ -16,6 +18,8 @@ use crate::{
         flight::{Landing, Seat, fly},
         flush::{End, Perseverance},
         held::Held,
+        memory::Memory,
+        project::Project,
         sink::Sink,
     },
     log::fs::FileSystem,
@@ -28,11 +32,45 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// The bytes of a project's turn.
 const TURN_BYTES: usize = 64 * 1024;
 
+/// What is on board of a flush.
+#[derive(Debug, Default)]
+struct Boarded {
+    seats: Vec<Seat>,
+    batch: Vec<Held>,
+    bytes: usize,
+}
+
+impl Boarded {
+    fn has_room(&self) -> bool {
+        self.batch.len() < BATCH_EVENTS && self.bytes < BATCH_BYTES
+    }
+
+    /// Gives a project its turn: up to `share` of its events in all, those that were put back among them if they are to be
+    /// tried `again`.
+    fn take_turn(
+        &mut self,
+        id: ProjectId,
+        project: &mut Project,
+        share: usize,
+        again: bool,
+        memory: &mut Memory,
+    ) {
+        project.give_turn(TURN_BYTES);
+        while self.has_room()
+            && let Some(held) = project.take(share, again, memory)
+        {
+            self.bytes += held.size();
+            self.seats.push(Seat::of(id, &held));
+            self.batch.push(held);
+        }
+    }
+}
+
 impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Flushes what is due, if there is room for a flight.
     pub(super) fn take_off(&mut self) {
         while self.flights.len() < self.settings.flights && !self.due.is_empty() && !self.left {
-            let (seats, batch) = self.board();
+            let Boarded { seats, batch, .. } = self.board();
             let sink = Arc::clone(&self.sink);
             let directory = self.journal.as_ref().map(|journal| journal.directory().clone());
             let perseverance = match directory {
@@ -49,30 +87,19 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         }
     }
 
-    /// Takes a batch from the projects that are due, each its share.
-    fn board(&mut self) -> (Vec<Seat>, Vec<Held>) {
+    /// Takes a batch from the projects that are due, each its share, and from others if there is room.
+    fn board(&mut self) -> Boarded {
         let now = Instant::now();
-        let memory = self.settings.buffer_events;
-        let (mut seats, mut batch) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
+        let mut boarded = Boarded::default();
         let mut is_last_round = false;
         let mut turns = self.due.len();
-        while batch.len() < BATCH_EVENTS
-            && bytes < BATCH_BYTES
+        while boarded.has_room()
             && let Some(id) = self.due.pop_front()
         {
             if let Some(project) = self.projects.get_mut(&id) {
                 let again = self.closed || project.tries_again(now);
-                let share = project.share(memory).min(BATCH_EVENTS);
-                project.give_turn(TURN_BYTES);
-                while batch.len() < BATCH_EVENTS
-                    && bytes < BATCH_BYTES
-                    && let Some(held) = project.take(share, again, &mut self.memory)
-                {
-                    bytes += held.size();
-                    seats.push(Seat::of(id, &held));
-                    batch.push(held);
-                }
+                let share = project.share(self.settings.buffer_events).min(BATCH_EVENTS);
+                boarded.take_turn(id, project, share, again, &mut self.memory);
                 project.queued = project.has_more(share, again);
                 if project.queued {
                     self.due.push_back(id);
@@ -83,7 +110,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             }
             turns -= 1;
             if turns == 0 {
-                if is_last_round && !batch.is_empty() {
+                if is_last_round && !boarded.batch.is_empty() {
                     break;
                 }
                 turns = self.due.len();
@@ -97,7 +124,28 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 project.queued
             })
         });
-        (seats, batch)
+        if self.due.is_empty() && !boarded.batch.is_empty() {
+            self.take_along(&mut boarded);
+        }
+        boarded
+    }
+
+    /// Fills a batch up with what is not due yet, soonest first: a few hundred events are stored for little more than a few,
+    /// and what is stored now needs no transaction of its own later.
+    fn take_along(&mut self, boarded: &mut Boarded) {
+        for (_, id) in &self.timers {
+            if !boarded.has_room() {
+                return;
+            }
+            if let Some(project) = self.projects.get_mut(id)
+                && project.in_flight() == 0
+            {
+                let share = project.share(self.settings.buffer_events).min(BATCH_EVENTS);
+                boarded.take_turn(*id, project, share, false, &mut self.memory);
+                // What did not fit into the turn waits for the project's own time.
+                project.forfeit_turn();
+            }
+        }
     }
 
     /// Notes what became of a flush.

@@ -184,8 +184,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         self.closed && !busy && (self.left || (self.flights.is_empty() && self.due.is_empty()))
     }
 
-    /// Obeys the commands that others give at this moment: they get their turn before the log begins to sync a group, for which
-    /// they would be too late. No time passes where there are none.
+    /// Obeys the commands that others give at this moment: where there are many they get their turn before the log begins to
+    /// sync a group, for which they would be too late. No time passes where there are none.
     async fn gather(&mut self) {
         if self.journal.as_ref().is_some_and(Journal::is_about_to_start) {
             tokio::task::yield_now().await;

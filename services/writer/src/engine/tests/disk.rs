@@ -74,8 +74,9 @@ async fn what_was_settled_before_a_kill_is_not_stored_again() {
     let (sink, disk) = (Script::open(), Simulated::default());
     let (project, quiet) = (ProjectId::new(), ProjectId::new());
     let bench = Bench::simulated(&sink, settings(), std::slice::from_ref(&disk));
-    // It is not due, and keeps the segment.
+    // It is put back, and keeps the segment.
     let left = bench.accept(quiet, 1).await;
+    sink.broken.lock().unwrap().insert(left[0], "42501");
     bench.accept(project, 50).await;
     assert_eq!(bench.settled(project).await.stored, 50);
     let noted = || disk.names().iter().any(|name| name.ends_with(".settled"));

@@ -48,6 +48,54 @@ async fn projects_share_by_bytes_whatever_the_size_of_their_events() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_with_room_takes_along_what_is_not_due_yet_the_soonest_first() {
+    let sink = Script::open();
+    let bench = Bench::new(&sink);
+    let started = Instant::now();
+    // In another order than that of their ids.
+    let mut others: Vec<ProjectId> = (0..12).map(|_| ProjectId::new()).collect();
+    others.rotate_left(5);
+    for other in &others {
+        bench.accept(*other, 40).await;
+        advance(Duration::from_millis(1)).await;
+    }
+    assert!(sink.stored().is_empty(), "nothing is due");
+    let due = ProjectId::new();
+    bench.accept(due, 50).await;
+    bench.settled(due).await;
+    let batches = sink.batches.lock().unwrap().clone();
+    let [(at, batch)] = batches.as_slice() else { panic!("{} batches", batches.len()) };
+    assert!(*at < started + INTERVAL / 2);
+    let on_board: Vec<usize> = others.iter().map(|other| ids(batch, *other).len()).collect();
+    // 500 are the most in one flush.
+    assert_eq!(on_board, [[40; 11].as_slice(), &[10]].concat());
+    assert_eq!(ids(batch, due).len(), 50);
+    let last = bench.settled(others[11]).await;
+    assert_eq!((last.stored, sink.batches.lock().unwrap().len()), (40, 2));
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_is_not_kept_out_by_what_is_taken_along() {
+    let sink = Script::closed();
+    let bench = Bench::new(&sink);
+    let [first, one, other, early] = [(); 4].map(|()| ProjectId::new());
+    // Keeps the shard busy until the others are all there.
+    bench.accept(first, 50).await;
+    bench.accept(early, 40).await;
+    for flood in [one, other] {
+        bench.accept(flood, 250).await;
+    }
+    sink.permits.add_permits(Semaphore::MAX_PERMITS);
+    bench.settled(early).await;
+    let batches = sink.batches.lock().unwrap().clone();
+    let of =
+        |project: ProjectId| batches.iter().map(|(_, batch)| ids(batch, project).len()).collect::<Vec<_>>();
+    assert_eq!([of(one), of(other), of(early)], [[0, 250, 0], [0, 250, 0], [0, 0, 40]]);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_larger_than_all_that_may_wait_passes_alone() {
     let (sink, project) = (Script::open(), ProjectId::new());
     let bench = Bench::new(&sink);

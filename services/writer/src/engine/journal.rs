@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The most bytes that wait to be written. Beyond them a shard takes nothing in until the group before is synced.
-const MAX_WAITING_BYTES: u64 = 8 * 1024 * 1024;
+const MAX_WAITING_BYTES: u64 = 4 * 1024 * 1024;
 /// How long after a failed write or sync it is tried whether the disk takes anything again.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
 /// How long cleaning waits when nothing can be gained.

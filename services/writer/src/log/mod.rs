@@ -86,7 +86,12 @@ pub struct Log<F: FileSystem> {
     active: Option<Active<F::File>>,
     /// What the next segment says of the one before it.
     before: Header,
+    /// Where records are encoded, empty between groups.
+    buffer: Vec<u8>,
 }
+
+/// About the most bytes that are written at once.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
 struct Active<T> {
@@ -102,7 +107,8 @@ impl<F: FileSystem> Log<F> {
     pub fn open(fs: F, segment_bytes: u32) -> Result<(Self, Recovered), OpenError> {
         let recovered = read::recover(&fs)?;
         let next = recovered.last_segment + 1;
-        let log = Self { fs, segment_bytes, next, active: None, before: recovered.before };
+        let log =
+            Self { fs, segment_bytes, next, active: None, before: recovered.before, buffer: Vec::new() };
         Ok((log, recovered))
     }
 
@@ -114,16 +120,8 @@ impl<F: FileSystem> Log<F> {
             _ => self.begin()?,
         };
         let start = active.length;
-        let mut bytes = Vec::new();
-        let mut positions = Vec::with_capacity(records.len());
-        for record in records {
-            let offset = start + size(bytes.len())?;
-            record.encode_in_group(start, &mut bytes);
-            let length = start + size(bytes.len())? - offset;
-            positions.push(Position { segment: active.number, offset, length });
-        }
-        let written = self.fs.append(&mut active.file, &bytes).and_then(|()| self.fs.sync(&mut active.file));
-        if let Err(error) = written {
+        let (appended, positions) = self.append(&mut active, records);
+        if let Err(error) = appended.and_then(|()| self.fs.sync(&mut active.file)) {
             // What of it reached the disk is unknown. None of it was acknowledged, and none of it should come back; if it
             // cannot be cut off now, recovery takes what is whole of it for what it is, and the table for once only.
             if self.fs.truncate(&mut active.file, start).is_ok() {
@@ -131,10 +129,41 @@ impl<F: FileSystem> Log<F> {
             }
             return Err(error);
         }
-        active.length = start + size(bytes.len())?;
+        active.length = positions.last().map_or(start, |last| last.offset + last.length);
         self.before = Header { before: active.number, acknowledged: active.length };
         self.active = Some(active);
         Ok(positions)
+    }
+
+    /// Appends records, and says where each is; after an error what there is of them is of no use.
+    fn append<P: AsRef<[u8]>>(
+        &mut self,
+        active: &mut Active<F::File>,
+        records: &[Record<P>],
+    ) -> (io::Result<()>, Vec<Position>) {
+        let group = active.length;
+        let mut offset = group;
+        let mut positions = Vec::with_capacity(records.len());
+        let mut bytes = std::mem::take(&mut self.buffer);
+        let mut append = || {
+            for (index, record) in records.iter().enumerate() {
+                let before = bytes.len();
+                record.encode_in_group(group, &mut bytes);
+                let length = size(bytes.len() - before)?;
+                positions.push(Position { segment: active.number, offset, length });
+                offset = offset.checked_add(length).ok_or_else(segment::too_large)?;
+                if bytes.len() >= BUFFER_BYTES || index + 1 == records.len() {
+                    self.fs.append(&mut active.file, &bytes)?;
+                    bytes.clear();
+                }
+            }
+            Ok(())
+        };
+        let appended = append();
+        bytes.clear();
+        bytes.shrink_to(2 * BUFFER_BYTES);
+        self.buffer = bytes;
+        (appended, positions)
     }
 
     /// The segment that records are appended to, which must not be removed, and how many bytes it has.

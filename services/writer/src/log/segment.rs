@@ -73,6 +73,10 @@ pub(super) fn number(name: &str) -> Option<u64> {
 
 /// A length in a segment, which is far below 4 GiB.
 pub(super) fn size(bytes: usize) -> io::Result<u32> {
-    u32::try_from(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "a segment of more than 4 GiB"))
+    u32::try_from(bytes).map_err(|_| too_large())
+}
+
+/// No segment comes near this.
+pub(super) fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "a segment of more than 4 GiB")
 }

@@ -100,9 +100,8 @@ impl Store {
             let issues = issues::count(&mut transaction, new()).await?;
             // Each event has counted in an issue.
             let issue_of = |event: &Event| issues.get(&(event.project_id, event.fingerprint)).copied();
-            let rows = copy::encode(new().filter_map(|event| Some((event, issue_of(event)?))));
             let mut copy = transaction.copy_in_raw(&copy::STATEMENT).await?;
-            copy.send(rows).await?;
+            copy::send(&mut copy, new().filter_map(|event| Some((event, issue_of(event)?)))).await?;
             copy.finish().await?;
         }
         transaction.commit().await?;

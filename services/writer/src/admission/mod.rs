@@ -4,19 +4,17 @@
 mod fields;
 mod grouping;
 mod json;
-mod numbers;
 mod parse;
-mod scan;
+mod reader;
 mod shape;
 mod struct_json;
-mod surrogates;
 
-use std::{borrow::Cow, io};
+use std::io;
 
 use chrono::{DateTime, Utc};
 use mesher_common::{
     id::{EventId, ProjectId},
-    payload::{self, MAX_EVENT_BYTES, MAX_EVENT_DEPTH},
+    payload::{self, MAX_EVENT_BYTES},
     status::Violation,
 };
 use prost_types::Struct;
@@ -87,28 +85,14 @@ fn admit_json(
     now: DateTime<Utc>,
 ) -> Result<Event, AdmissionError> {
     check_size(field, json)?;
-    let scanned = scan::scan(json, MAX_EVENT_DEPTH);
-    if scanned.is_too_deep {
-        return Err(Violation::new(field, format!("is nested deeper than {MAX_EVENT_DEPTH} levels")).into());
-    }
-    let mut json = surrogates::replace(json);
-    if scanned.has_odd_numbers
-        && let Some(quoted) = numbers::quote_too_large(&json)
-    {
-        check_size(field, &quoted)?;
-        json = Cow::Owned(quoted);
-    }
-    let unreadable =
-        |error: &dyn std::fmt::Display| Violation::new(field, format!("cannot be read as JSON: {error}"));
-    let text = std::str::from_utf8(&json).map_err(|error| unreadable(&error))?;
-    let event = match parse::parse(text) {
-        Ok(Json::Object(event)) => event,
-        Ok(other) => {
-            let description = format!("must be a JSON object, and is {}", other.kind());
-            return Err(Violation::new(field, description).into());
-        }
-        Err(error) => return Err(unreadable(&error).into()),
+    let text = std::str::from_utf8(json)
+        .map_err(|error| Violation::new(field, format!("cannot be read as JSON: {error}")))?;
+    let (value, mended) = parse::parse(text).map_err(|error| Violation::new(field, error.to_string()))?;
+    let Json::Object(event) = value else {
+        return Err(Violation::new(field, format!("must be a JSON object, and is {}", value.kind())).into());
     };
+    let json = mended.as_ref().map_or(json, String::as_bytes);
+    check_size(field, json)?;
     let given = match ids.id {
         Some(id) => Some(id),
         None => fields::event_id(&event)?.or(ids.fallback),
@@ -123,7 +107,7 @@ fn admit_json(
         fingerprint: grouping::fingerprint(&event, &exceptions, fields.message.as_deref()),
         row: (),
     };
-    let row = payload::compress_for(&json, |payload| Row::encode(&event, &fields, payload))
+    let row = payload::compress_for(json, |payload| Row::encode(&event, &fields, payload))
         .map_err(AdmissionError::Compression)?;
     Ok(event.with_row(row))
 }
@@ -153,7 +137,8 @@ fn row_again(event: &Event<()>, row: &[u8]) -> io::Result<Row> {
     let payload = row::payload(row).ok_or_else(|| invalid("the record has no payload".to_owned()))?;
     let json = payload::decompress(payload)?;
     let text = std::str::from_utf8(&json).map_err(|error| invalid(error.to_string()))?;
-    let Json::Object(found) = parse::parse(text)? else {
+    let (value, _) = parse::parse(text).map_err(|error| invalid(error.to_string()))?;
+    let Json::Object(found) = value else {
         return Err(invalid("the payload is no JSON object".to_owned()));
     };
     let unreadable = |violation: Violation| invalid(violation.to_string());

@@ -1,12 +1,12 @@
 //! Parsing of an event's JSON no more than what is read of it: most of an event are context lines, variables and
 //! breadcrumbs, which only have to be JSON.
 
-use std::{borrow::Cow, fmt};
+use mesher_common::payload::MAX_EVENT_DEPTH;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
-
-use super::json::{Json, Object};
+use super::{
+    json::{Json, Object},
+    reader::{Number, ReadError, Reader},
+};
 
 /// What is kept of a value.
 #[derive(Clone, Copy, Debug)]
@@ -57,130 +57,57 @@ const STACK: Part = Part::Members(&[(
     ]),
 )]);
 
-/// What is read of an event's JSON; all of it is checked to be JSON. Of members with the same name the last one counts.
-pub(super) fn parse(json: &str) -> Result<Json<'_>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let value = EVENT.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(value)
+/// What is read of an event's JSON; all of it is checked to be JSON. Of members with the same name the last one counts. With it
+/// the text as it is to be stored, if it is to be another.
+pub(super) fn parse(json: &str) -> Result<(Json<'_>, Option<String>), ReadError> {
+    let mut reader = Reader::new(json, MAX_EVENT_DEPTH);
+    let value = EVENT.read(&mut reader)?;
+    Ok((value, reader.end()?))
 }
 
-impl<'de> DeserializeSeed<'de> for Part {
-    type Value = Json<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
-        deserializer.deserialize_any(self)
+impl Part {
+    fn read<'a>(self, reader: &mut Reader<'a>) -> Result<Json<'a>, ReadError> {
+        match reader.peek() {
+            Some(b'{') => self.read_object(reader).map(Json::Object),
+            Some(b'[') => {
+                let mut items = Vec::new();
+                reader.array(|reader| {
+                    items.push(self.read(reader)?);
+                    Ok(())
+                })?;
+                Ok(Json::Array(items))
+            }
+            Some(b'"') => reader.string().map(Json::Text),
+            Some(b't') => reader.word("true").map(|()| Json::Bool(true)),
+            Some(b'f') => reader.word("false").map(|()| Json::Bool(false)),
+            Some(b'n') => reader.word("null").map(|()| Json::Null),
+            Some(b'-' | b'0'..=b'9') => Ok(match reader.number()? {
+                // By the library that writes it, so that it is the same one.
+                Number::Finite(digits) => digits.parse().map_or(Json::Null, Json::Number),
+                Number::TooLarge(digits) => Json::Text(digits.into()),
+            }),
+            _ => Err(reader.missing("a value")),
+        }
     }
-}
 
-impl<'de> Visitor<'de> for Part {
-    type Value = Json<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+    fn read_object<'a>(self, reader: &mut Reader<'a>) -> Result<Object<'a>, ReadError> {
         let Self::Members(members) = self else {
-            let members = std::iter::from_fn(|| map.next_entry_seed(Text, Self::All).transpose());
-            return Ok(Json::Object(members.collect::<Result<_, _>>()?));
+            let mut all = Vec::new();
+            reader.object(|reader, name| {
+                all.push((name, Self::All.read(reader)?));
+                Ok(())
+            })?;
+            return Ok(all.into_iter().collect());
         };
         let mut kept = Object::default();
-        while let Some(found) = map.next_key_seed(Name(members))? {
-            match found {
-                Some((name, part)) => kept.set(name, map.next_value_seed(part)?),
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+        reader.object(|reader, name| {
+            match members.iter().find(|(member, _)| *member == name) {
+                Some((member, part)) => kept.set(member, part.read(reader)?),
+                None => reader.skip()?,
             }
-        }
-        Ok(Json::Object(kept))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
-        let mut kept = Vec::new();
-        while let Some(item) = items.next_element_seed(self)? {
-            kept.push(item);
-        }
-        Ok(Json::Array(kept))
-    }
-
-    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
-        Ok(Json::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
-        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(Cow::Borrowed(value)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(Cow::Owned(value.to_owned())))
-    }
-}
-
-/// Reads a text, borrowed where it holds no escape.
-struct Text;
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Text {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
-/// Finds a member's name among those that are kept.
-struct Name(&'static [(&'static str, Part)]);
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Option<(&'static str, Part)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name {
-    type Value = Option<(&'static str, Part)>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a member's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|(kept, _)| *kept == name).copied())
+            Ok(())
+        })?;
+        Ok(kept)
     }
 }
 
@@ -191,7 +118,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Value {
-        serde_json::to_value(parse(json).unwrap()).unwrap()
+        serde_json::to_value(parse(json).unwrap().0).unwrap()
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::admission::{fields, parse};
 
 fn of(event: &Value) -> Fingerprint {
     let text = event.to_string();
-    let Json::Object(event) = parse::parse(&text).unwrap() else { panic!("an event is an object") };
+    let Json::Object(event) = parse::parse(&text).unwrap().0 else { panic!("an event is an object") };
     let exceptions = fields::exceptions(&event).unwrap();
     let message = fields::message(&event).unwrap();
     fingerprint(&event, &exceptions, message.as_deref())

@@ -176,6 +176,11 @@ impl Project {
         backlog.max(memory.div_ceil(2))
     }
 
+    /// About how many of its events could be in a flush, when it may have so many in `memory`.
+    pub(super) fn due_events(&self, memory: usize) -> usize {
+        (self.waiting.len() + self.put_back.held.len()).min(self.share(memory))
+    }
+
     /// Gives it another turn to take events for a flush, of so many bytes more.
     pub(super) fn give_turn(&mut self, bytes: usize) {
         self.credit = self.credit.saturating_add(bytes);

@@ -5,7 +5,7 @@
 //! others, nor can large events take several times what small ones get. Within a project the oldest go first. If there is
 //! room left, others are taken along before their time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mesher_common::id::ProjectId;
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -29,8 +29,10 @@ use crate::{
 const BATCH_EVENTS: usize = 500;
 /// About the most bytes in one flush: what a failed try has to send again.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// How long a flush waits to be full while others are in flight: longer than those are when all is well.
+const HOLD: Duration = Duration::from_millis(100);
 /// The bytes of a project's turn.
-const TURN_BYTES: usize = 64 * 1024;
+const TURN_BYTES: usize = 256 * 1024;
 
 /// What is on board of a flush.
 #[derive(Debug, Default)]
@@ -69,7 +71,11 @@ impl Boarded {
 impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Flushes what is due, if there is room for a flight.
     pub(super) fn take_off(&mut self) {
-        while self.flights.len() < self.settings.flights && !self.due.is_empty() && !self.left {
+        while self.flights.len() < self.settings.flights
+            && !self.due.is_empty()
+            && !self.left
+            && self.may_take_off(Instant::now())
+        {
             let Boarded { seats, batch, .. } = self.board();
             let sink = Arc::clone(&self.sink);
             let directory = self.journal.as_ref().map(|journal| journal.directory().clone());
@@ -85,6 +91,20 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 Landing { seats, ends, took: started.elapsed() }
             });
         }
+    }
+
+    /// Whether to flush what is due now. While others are in flight a flush waits until it is full, but not for long: what
+    /// it brings in is worth less than the transaction that it costs.
+    fn may_take_off(&mut self, now: Instant) -> bool {
+        if self.flights.is_empty() || self.closed || self.due_events >= BATCH_EVENTS {
+            self.hold_until = None;
+            return true;
+        }
+        let is_over = *self.hold_until.get_or_insert(now + HOLD) <= now;
+        if is_over {
+            self.hold_until = None;
+        }
+        is_over
     }
 
     /// Takes a batch from the projects that are due, each its share, and from others if there is room.
@@ -118,9 +138,13 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         }
         // Those that are in flight are looked at again when they land.
         let projects = &mut self.projects;
+        self.due_events = 0;
         self.due.retain(|id| {
             projects.get_mut(id).is_some_and(|project| {
                 project.queued = project.in_flight() == 0;
+                if project.queued {
+                    self.due_events += project.due_events(self.settings.buffer_events);
+                }
                 project.queued
             })
         });

@@ -60,6 +60,10 @@ pub struct Shard<S, F: FileSystem = Directory> {
     memory: Memory,
     /// The projects to be flushed, whoever was due first in front: a flood in one of them cannot starve another.
     due: VecDeque<ProjectId>,
+    /// About how many events they could board with.
+    due_events: usize,
+    /// Until when a flush may wait for more events while others are in flight; set while one does.
+    hold_until: Option<Instant>,
     /// When to look at a project for the age of its events; at most one entry each.
     timers: BTreeSet<(Instant, ProjectId)>,
     flights: JoinSet<Landing>,
@@ -90,6 +94,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             projects: HashMap::new(),
             memory: Memory::new(),
             due: VecDeque::new(),
+            due_events: 0,
+            hold_until: None,
             timers: BTreeSet::new(),
             flights: JoinSet::new(),
             random: StdRng::seed_from_u64(settings.seed),
@@ -134,6 +140,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             let timer = self.timers.first().map(|(at, _)| *at);
             let probe = self.journal.as_ref().and_then(Journal::probe_at);
             let leave_at = self.leave_at;
+            let hold_until = self.hold_until.filter(|_| !self.left);
             let has_room = self.journal.as_ref().is_none_or(Journal::has_room);
             tokio::select! {
                 // A landing frees memory, and there are few: it comes before more is taken in.
@@ -153,6 +160,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
                 () = sleep_until(probe.unwrap_or_else(Instant::now)), if probe.is_some() => {}
                 () = sleep_until(start_at.unwrap_or_else(Instant::now)), if start_at.is_some() => {}
+                () = sleep_until(hold_until.unwrap_or_else(Instant::now)), if hold_until.is_some() => {}
                 () = closing.cancelled(), if !self.commands.is_closed() => {
                     self.commands.close();
                     self.leave_at = self.journal.as_ref().map(|_| Instant::now() + DRAIN_LIMIT);
@@ -209,8 +217,10 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 self.projects.entry(project).or_default().refuse(reason, count);
             }
             Command::Flush { project, done } => {
+                let now = Instant::now();
                 self.projects.entry(project).or_default().flush(done);
-                self.look_at(project, Instant::now());
+                self.look_at(project, now);
+                self.hold_until = self.hold_until.map(|_| now);
             }
             Command::Account { project, reply } => {
                 let account = self.projects.get(&project).map(Project::account).unwrap_or_default();
@@ -289,7 +299,10 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     fn take_in(&mut self, id: ProjectId, held: Vec<Held>, now: Instant) {
         let limits = self.settings.limits(self.journal.is_some());
         self.metrics.accept(held.len());
-        let dropped = self.projects.entry(id).or_default().accept(held.into_iter(), limits, &mut self.memory);
+        let count = held.len();
+        let project = self.projects.entry(id).or_default();
+        let dropped = project.accept(held.into_iter(), limits, &mut self.memory);
+        self.due_events += if project.queued { count } else { 0 };
         if !dropped.is_empty() {
             self.metrics.drop_oldest(u64::try_from(dropped.len()).unwrap_or(u64::MAX));
         }
@@ -319,6 +332,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         }
         if self.closed || project.is_due(now, flush_events, flush_interval) {
             project.queued = true;
+            self.due_events += project.due_events(self.settings.buffer_events);
             self.due.push_back(id);
         } else if project.timer.is_none_or(|timer| at < timer) {
             if let Some(later) = project.timer.replace(at) {

@@ -96,6 +96,40 @@ async fn what_is_due_is_not_kept_out_by_what_is_taken_along() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_one_is_in_flight_the_next_takes_off_when_it_is_full_or_waited_for_or_late() {
+    let second_after = async |more: usize, asks: bool| {
+        let sink = Script::closed();
+        let bench = Bench::with(&sink, Settings { flights: 2, ..settings() }, None::<Logs>);
+        bench.accept(ProjectId::new(), 50).await;
+        let started = Instant::now();
+        let projects: Vec<ProjectId> = (0..more).map(|_| ProjectId::new()).collect();
+        for project in &projects {
+            bench.accept(*project, 50).await;
+        }
+        let (engine, last) = (bench.engine.clone(), projects[more - 1]);
+        let flush = tokio::spawn(async move { if asks { engine.flush(last).await } else { Ok(0) } });
+        while sink.begun.lock().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let begun = sink.begun.lock().unwrap().clone();
+        sink.permits.add_permits(Semaphore::MAX_PERMITS);
+        flush.await.unwrap().unwrap();
+        bench.close().await;
+        (begun[1].1, begun[1].0 - started)
+    };
+    let at_once = ..Duration::from_millis(10);
+    let (events, took) = second_after(9, false).await;
+    assert!(
+        events == 450 && (Duration::from_millis(90)..Duration::from_millis(120)).contains(&took),
+        "{took:?}"
+    );
+    let (events, took) = second_after(10, false).await;
+    assert!(events == 500 && at_once.contains(&took), "{took:?}");
+    let (events, took) = second_after(3, true).await;
+    assert!(events == 150 && at_once.contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_larger_than_all_that_may_wait_passes_alone() {
     let (sink, project) = (Script::open(), ProjectId::new());
     let bench = Bench::new(&sink);

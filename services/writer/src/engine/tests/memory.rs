@@ -53,10 +53,12 @@ async fn what_is_due_of_many_projects_goes_in_one_flush() {
 #[tokio::test(start_paused = true)]
 async fn flushes_in_flight_together_are_of_different_projects() {
     let sink = Script::closed();
-    let bench = Bench::with(&sink, Settings { flights: 2, ..settings() }, None::<Logs>);
+    let settings = Settings { flights: 2, buffer_events: 1000, ..settings() };
+    let bench = Bench::with(&sink, settings, None::<Logs>);
     let [busy, other, third] = [(); 3].map(|()| ProjectId::new());
-    for project in [busy, busy, other, third] {
-        bench.accept(project, 50).await;
+    // The second flush is full, and waits for nobody.
+    for (project, count) in [(busy, 50), (busy, 50), (other, 500), (third, 50)] {
+        bench.accept(project, count).await;
     }
     sink.permits.add_permits(2);
     bench.settled(other).await;

@@ -12,6 +12,8 @@ pub(super) struct Script {
     pub(super) poison: Mutex<HashSet<EventId>>,
     /// Fail a batch with a SQLSTATE.
     pub(super) broken: Mutex<HashMap<EventId, &'static str>>,
+    /// How many events each batch has that was begun, and when it was.
+    pub(super) begun: Mutex<Vec<(Instant, usize)>>,
     pub(super) batches: Mutex<Vec<(Instant, Ids)>>,
     pub(super) dead: Mutex<Vec<(EventId, String)>>,
     pub(super) tries: Mutex<usize>,
@@ -25,6 +27,7 @@ impl Script {
             failures: Mutex::default(),
             poison: Mutex::default(),
             broken: Mutex::default(),
+            begun: Mutex::default(),
             batches: Mutex::default(),
             dead: Mutex::default(),
             tries: Mutex::default(),
@@ -65,6 +68,7 @@ impl Script {
 
 impl Sink for Script {
     async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
+        self.begun.lock().unwrap().push((Instant::now(), batch.len()));
         self.permits.acquire().await.unwrap().forget();
         *self.tries.lock().unwrap() += 1;
         if let Some(error) = self.failures.lock().unwrap().pop_front() {

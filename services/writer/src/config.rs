@@ -71,7 +71,7 @@ pub struct WriterArgs {
     #[arg(long, env = "MESHER_SHARDS", default_value = "2")]
     pub shards: NonZeroUsize,
     /// The most flushes of a shard in flight, each of other projects and on a connection of its own: while one waits for its
-    /// commit, another is got ready.
+    /// commit, another is got ready. All but the first wait until they are full, or for 100 ms.
     #[arg(long, env = "MESHER_FLIGHTS", default_value = "3")]
     pub flights: NonZeroUsize,
     /// A project's events are flushed when so many are buffered.
@@ -80,8 +80,8 @@ pub struct WriterArgs {
     /// A project's events are flushed so long after the first was buffered.
     #[arg(long, env = "MESHER_FLUSH_INTERVAL", default_value = "5s", value_parser = flush_interval)]
     pub flush_interval: Duration,
-    /// The most events of a project in memory, those being flushed included. Past it they wait on disk, and are read from
-    /// there to be flushed, half as many at once as a rule; without a log on disk the oldest are dropped.
+    /// The most events of a project in memory, those being flushed included. Past it they wait on disk;
+    /// without a log on disk the oldest are dropped.
     #[arg(long, env = "MESHER_BUFFER_EVENTS", default_value = "500")]
     pub buffer_events: NonZeroUsize,
     /// How many days events are kept at the least. A day after that they are deleted, and issues without an event since.

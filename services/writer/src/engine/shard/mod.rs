@@ -64,6 +64,8 @@ pub struct Shard<S, F: FileSystem = Directory> {
     due_events: usize,
     /// Until when a flush may wait for more events while others are in flight; set while one does.
     hold_until: Option<Instant>,
+    /// Whether the last flush was stored as all should be.
+    is_calm: bool,
     /// When to look at a project for the age of its events; at most one entry each.
     timers: BTreeSet<(Instant, ProjectId)>,
     flights: JoinSet<Landing>,
@@ -96,6 +98,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             due: VecDeque::new(),
             due_events: 0,
             hold_until: None,
+            is_calm: true,
             timers: BTreeSet::new(),
             flights: JoinSet::new(),
             random: StdRng::seed_from_u64(settings.seed),
@@ -140,7 +143,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             let timer = self.timers.first().map(|(at, _)| *at);
             let probe = self.journal.as_ref().and_then(Journal::probe_at);
             let leave_at = self.leave_at;
-            let hold_until = self.hold_until.filter(|_| !self.left);
+            let hold_until = self.hold_until.filter(|_| self.is_boarding());
             let has_room = self.journal.as_ref().is_none_or(Journal::has_room);
             tokio::select! {
                 // A landing frees memory, and there are few: it comes before more is taken in.
@@ -217,10 +220,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 self.projects.entry(project).or_default().refuse(reason, count);
             }
             Command::Flush { project, done } => {
-                let now = Instant::now();
                 self.projects.entry(project).or_default().flush(done);
-                self.look_at(project, now);
-                self.hold_until = self.hold_until.map(|_| now);
+                self.look_at(project, Instant::now());
             }
             Command::Account { project, reply } => {
                 let account = self.projects.get(&project).map(Project::account).unwrap_or_default();
@@ -299,10 +300,9 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     fn take_in(&mut self, id: ProjectId, held: Vec<Held>, now: Instant) {
         let limits = self.settings.limits(self.journal.is_some());
         self.metrics.accept(held.len());
-        let count = held.len();
-        let project = self.projects.entry(id).or_default();
-        let dropped = project.accept(held.into_iter(), limits, &mut self.memory);
-        self.due_events += if project.queued { count } else { 0 };
+        let before = self.counted_due(id);
+        let dropped = self.projects.entry(id).or_default().accept(held.into_iter(), limits, &mut self.memory);
+        self.count_due(id, before, now);
         if !dropped.is_empty() {
             self.metrics.drop_oldest(u64::try_from(dropped.len()).unwrap_or(u64::MAX));
         }
@@ -327,13 +327,18 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let Some(at) = project.next_look(flush_interval) else {
             return;
         };
-        if project.in_flight() > 0 || project.queued {
+        if project.in_flight() > 0 {
+            return;
+        }
+        if project.queued {
+            // Somebody may wait for it now.
+            self.hurry(id, now);
             return;
         }
         if self.closed || project.is_due(now, flush_events, flush_interval) {
             project.queued = true;
-            self.due_events += project.due_events(self.settings.buffer_events);
             self.due.push_back(id);
+            self.count_due(id, 0, now);
         } else if project.timer.is_none_or(|timer| at < timer) {
             if let Some(later) = project.timer.replace(at) {
                 self.timers.remove(&(later, id));

@@ -50,7 +50,7 @@ async fn projects_share_by_bytes_whatever_the_size_of_their_events() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_with_room_takes_along_what_is_not_due_yet_the_soonest_first() {
     let sink = Script::open();
-    let bench = Bench::new(&sink);
+    let bench = Bench::simulated(&sink, settings(), &[Simulated::default()]);
     let started = Instant::now();
     // In another order than that of their ids.
     let mut others: Vec<ProjectId> = (0..12).map(|_| ProjectId::new()).collect();
@@ -78,7 +78,7 @@ async fn a_flush_with_room_takes_along_what_is_not_due_yet_the_soonest_first() {
 #[tokio::test(start_paused = true)]
 async fn what_is_due_is_not_kept_out_by_what_is_taken_along() {
     let sink = Script::closed();
-    let bench = Bench::new(&sink);
+    let bench = Bench::simulated(&sink, settings(), &[Simulated::default()]);
     let [first, one, other, early] = [(); 4].map(|()| ProjectId::new());
     // Keeps the shard busy until the others are all there.
     bench.accept(first, 50).await;
@@ -95,38 +95,102 @@ async fn what_is_due_is_not_kept_out_by_what_is_taken_along() {
     bench.close().await;
 }
 
+/// How soon a second flush takes off, and with how many events, of so many projects that have so many events of so many bytes
+/// each, while one of another project stays in flight. The last of them may be asked to be flushed.
+async fn second_flight(projects: usize, events: usize, bytes: usize, asks: bool) -> (usize, Duration) {
+    let (sink, disk) = (Script::closed(), Simulated::default());
+    let bench = Bench::simulated(&sink, Settings { flights: 2, ..settings() }, &[disk]);
+    bench.accept(ProjectId::new(), 50).await;
+    while sink.begun.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let started = Instant::now();
+    let projects: Vec<ProjectId> = (0..projects).map(|_| ProjectId::new()).collect();
+    for project in &projects {
+        let one = sized(*project, bytes);
+        let events = (0..events).map(|_| Event { id: EventId::new(), ..one.clone() });
+        bench.engine.accept(*project, events.collect()).await.unwrap();
+    }
+    let (engine, last) = (bench.engine.clone(), projects[projects.len() - 1]);
+    let flush = tokio::spawn(async move { if asks { engine.flush(last).await } else { Ok(0) } });
+    while sink.begun.lock().unwrap().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (at, on_board) = sink.begun.lock().unwrap()[1];
+    sink.permits.add_permits(Semaphore::MAX_PERMITS);
+    flush.await.unwrap().unwrap();
+    bench.close().await;
+    (on_board, at - started)
+}
+
 #[tokio::test(start_paused = true)]
-async fn while_one_is_in_flight_the_next_takes_off_when_it_is_full_or_waited_for_or_late() {
-    let second_after = async |more: usize, asks: bool| {
-        let sink = Script::closed();
-        let bench = Bench::with(&sink, Settings { flights: 2, ..settings() }, None::<Logs>);
-        bench.accept(ProjectId::new(), 50).await;
-        let started = Instant::now();
-        let projects: Vec<ProjectId> = (0..more).map(|_| ProjectId::new()).collect();
-        for project in &projects {
-            bench.accept(*project, 50).await;
+async fn while_one_is_in_flight_the_next_takes_off_when_it_is_worth_it_or_late() {
+    let is_held = |took: Duration| (90..120).contains(&took.as_millis());
+    let is_at_once = |took: Duration| took < Duration::from_millis(20);
+    let (on_board, took) = second_flight(9, 50, 1, false).await;
+    assert!(on_board == 450 && is_held(took), "{on_board} after {took:?}");
+    let (on_board, took) = second_flight(10, 50, 1, false).await;
+    assert!(on_board == 500 && is_at_once(took), "full: {on_board} after {took:?}");
+    let (on_board, took) = second_flight(1, 250, 1, false).await;
+    assert!(on_board == 250 && is_at_once(took), "all that a project may: {on_board} after {took:?}");
+    let (on_board, took) = second_flight(1, 50, 20_000, false).await;
+    assert!(on_board == 50 && is_at_once(took), "large ones: {on_board} after {took:?}");
+    let (on_board, took) = second_flight(3, 50, 1, true).await;
+    assert!(on_board == 150 && is_at_once(took), "asked for: {on_board} after {took:?}");
+    let (on_board, took) = second_flight(2, 3, 1, true).await;
+    assert!(on_board == 6 && is_at_once(took), "asked for before it is due: {on_board} after {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_along_where_it_could_be_lost_or_while_not_all_is_well() {
+    for on_disk in [false, true] {
+        let sink = Script::open();
+        let disk = Simulated::default();
+        let bench = if on_disk { Bench::simulated(&sink, settings(), &[disk]) } else { Bench::new(&sink) };
+        let [busy, quiet] = [(); 2].map(|()| ProjectId::new());
+        if on_disk {
+            // It takes more than a second to be stored.
+            sink.fail(4);
+            bench.accept(busy, 50).await;
+            bench.settled(busy).await;
         }
-        let (engine, last) = (bench.engine.clone(), projects[more - 1]);
-        let flush = tokio::spawn(async move { if asks { engine.flush(last).await } else { Ok(0) } });
-        while sink.begun.lock().unwrap().len() < 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        bench.accept(quiet, 1).await;
+        bench.accept(busy, 50).await;
+        bench.settled(busy).await;
+        assert_eq!(bench.account(quiet).await.stored, 0);
+        if on_disk {
+            bench.accept(busy, 50).await;
+            bench.settled(busy).await;
+            assert_eq!(bench.account(quiet).await.stored, 1, "all is well again");
         }
-        let begun = sink.begun.lock().unwrap().clone();
-        sink.permits.add_permits(Semaphore::MAX_PERMITS);
-        flush.await.unwrap().unwrap();
         bench.close().await;
-        (begun[1].1, begun[1].0 - started)
-    };
-    let at_once = ..Duration::from_millis(10);
-    let (events, took) = second_after(9, false).await;
-    assert!(
-        events == 450 && (Duration::from_millis(90)..Duration::from_millis(120)).contains(&took),
-        "{took:?}"
-    );
-    let (events, took) = second_after(10, false).await;
-    assert!(events == 500 && at_once.contains(&took), "{took:?}");
-    let (events, took) = second_after(3, true).await;
-    assert!(events == 150 && at_once.contains(&took), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_flush_of_what_came_while_its_project_was_in_flight_waits_for_no_full_one() {
+    let sink = Script::closed();
+    let bench = Bench::with(&sink, Settings { flights: 2, buffer_events: 1000, ..settings() }, None::<Logs>);
+    let [asked, other] = [(); 2].map(|()| ProjectId::new());
+    // One flight of each.
+    bench.accept(asked, 50).await;
+    bench.accept(other, 500).await;
+    bench.accept(asked, 1).await;
+    let engine = bench.engine.clone();
+    let flush = tokio::spawn(async move { engine.flush(asked).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let started = Instant::now();
+    // The first lands; the other's stays where it is.
+    sink.permits.add_permits(1);
+    while sink.begun.lock().unwrap().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let begun: Vec<usize> = sink.begun.lock().unwrap().iter().map(|(_, events)| *events).collect();
+    assert_eq!(begun, [50, 500, 1]);
+    assert!(started.elapsed() < Duration::from_millis(10), "{:?}", started.elapsed());
+    sink.permits.add_permits(Semaphore::MAX_PERMITS / 2);
+    assert_eq!(flush.await.unwrap(), Ok(51));
+    bench.close().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,7 +30,7 @@ use crate::{
 const BATCH_EVENTS: usize = 500;
 /// About the most bytes in one flush: what a failed try has to send again.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
-/// How long a flush waits to be full while others are in flight: longer than those are when all is well.
+/// How long a flush waits for more while others are in flight: longer than those are when all is well.
 const HOLD: Duration = Duration::from_millis(100);
 /// How many timers are looked at for what can be taken along.
 const MAX_TIMERS: usize = 2 * BATCH_EVENTS;
@@ -82,6 +82,10 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     pub(super) fn take_off(&mut self) {
         while self.is_boarding() && self.may_take_off(Instant::now()) {
             let Boarded { seats, batch, .. } = self.board();
+            if batch.is_empty() {
+                // What was due was dropped meanwhile.
+                continue;
+            }
             let sink = Arc::clone(&self.sink);
             let directory = self.journal.as_ref().map(|journal| journal.directory().clone());
             let perseverance = match directory {

@@ -1,4 +1,6 @@
-//! A reader of JSON (RFC 8259): one pass over the text, in which most of an event is checked and nothing more.
+//! A reader of JSON (RFC 8259): one pass over the text, in which most of an event is checked and nothing more. Before
+//! `serde_json` there had to be three others, for its depth and for what it refuses to read; together they took 3 µs more for
+//! an event of 4.8 KB, of the 36 that the writer took for it.
 //!
 //! Two things JSON may hold although hardly anything can read them. They are mended where they are met, in what is read and in
 //! what is stored:

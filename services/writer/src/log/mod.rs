@@ -183,9 +183,7 @@ impl<F: FileSystem> Log<F> {
 
     /// Begins a new segment with the next group, so that the one before can be removed.
     pub fn seal(&mut self) {
-        if let Some(active) = self.active.take() {
-            self.fs.release(&name(active.number));
-        }
+        self.active = None;
     }
 
     fn begin(&mut self) -> io::Result<Active<F::File>> {

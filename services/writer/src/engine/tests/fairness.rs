@@ -125,20 +125,19 @@ async fn second_flight(projects: usize, events: usize, bytes: usize, asks: bool)
 
 #[tokio::test(start_paused = true)]
 async fn while_one_is_in_flight_the_next_takes_off_when_it_is_worth_it_or_late() {
-    let is_held = |took: Duration| (90..120).contains(&took.as_millis());
-    let is_at_once = |took: Duration| took < Duration::from_millis(20);
-    let (on_board, took) = second_flight(9, 50, 1, false).await;
-    assert!(on_board == 450 && is_held(took), "{on_board} after {took:?}");
-    let (on_board, took) = second_flight(10, 50, 1, false).await;
-    assert!(on_board == 500 && is_at_once(took), "full: {on_board} after {took:?}");
-    let (on_board, took) = second_flight(1, 250, 1, false).await;
-    assert!(on_board == 250 && is_at_once(took), "all that a project may: {on_board} after {took:?}");
-    let (on_board, took) = second_flight(1, 50, 20_000, false).await;
-    assert!(on_board == 50 && is_at_once(took), "large ones: {on_board} after {took:?}");
-    let (on_board, took) = second_flight(3, 50, 1, true).await;
-    assert!(on_board == 150 && is_at_once(took), "asked for: {on_board} after {took:?}");
-    let (on_board, took) = second_flight(2, 3, 1, true).await;
-    assert!(on_board == 6 && is_at_once(took), "asked for before it is due: {on_board} after {took:?}");
+    let (at_once, late) = (0..20, 90..120);
+    for (what, projects, events, bytes, asks, expected) in [
+        ("neither", 9, 50, 1, false, &late),
+        ("full", 10, 50, 1, false, &at_once),
+        ("all that a project may have", 1, 250, 1, false, &at_once),
+        ("large events", 1, 50, 20_000, false, &at_once),
+        ("asked for", 3, 50, 1, true, &at_once),
+        ("asked for before it is due", 2, 3, 1, true, &at_once),
+    ] {
+        let (on_board, took) = second_flight(projects, events, bytes, asks).await;
+        assert_eq!(on_board, projects * events, "{what}");
+        assert!(expected.contains(&took.as_millis()), "{what}: after {took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,10 +88,10 @@ impl Routes {
         }
         let ends = if takes_rest { &mut node.rest } else { &mut node.end };
         let methods = ends.entry(route.template.verb().unwrap_or_default().to_owned()).or_default();
-        if let Some(other) = methods.insert(route.method.clone(), self.routes.len()) {
-            let other = &self.routes[other];
+        if let Some(other) = methods.get(&route.method).and_then(|other| self.routes.get(*other)) {
             bail!("{} {} is served by {} already", other.method, other.template, other.rpc.full_name());
         }
+        methods.insert(route.method.clone(), self.routes.len());
         self.routes.push(route);
         Ok(())
     }

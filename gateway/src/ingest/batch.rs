@@ -53,6 +53,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         while self.events.len() <= MAX_EVENTS {
             match elements.next_element::<&RawValue>()? {
+                // It is borrowed from the body, or it could not be read as this type.
                 Some(event) => self.events.push(self.body.slice_ref(event.get().as_bytes())),
                 None => return Ok(()),
             }

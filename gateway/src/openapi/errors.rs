@@ -91,7 +91,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     }
     let mut schemas = schemas.finish();
     for (name, full) in &details {
-        let schema = &mut schemas[*name];
+        let Some(schema) = schemas.get_mut(*name) else { continue };
         schema["properties"]["@type"] = json!({ "const": format!("type.googleapis.com/{full}") });
         if let Some(required) = schema["required"].as_array_mut() {
             required.insert(0, "@type".into());

@@ -106,7 +106,7 @@ fn header<'j, T: Deserialize<'j>>(line: &'j [u8], what: impl Fn() -> String) -> 
     })
 }
 
-/// The item that `rest` begins with and what is behind it; `None` at the end.
+/// The item that `rest`, the end of `body`, begins with and what is behind it; `None` at the end.
 fn next_item<'b>(body: &Bytes, rest: &'b [u8], number: usize) -> Result<Option<(Item, &'b [u8])>, Status> {
     // Lines without anything, such as the last one.
     let rest = rest.trim_ascii_start();

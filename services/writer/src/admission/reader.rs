@@ -46,6 +46,7 @@ pub(super) enum Number<'a> {
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     json: &'a str,
+    /// In bytes; never within a character, since it moves past those alone that were looked at, nor beyond the end.
     at: usize,
     depth: usize,
     max_depth: usize,

@@ -75,7 +75,7 @@ async fn create_projects(
         let key = Secret::new_api_key()?;
         let id = Uuid::now_v7();
         ids.push(id);
-        prefixes.push(key.expose()[..API_KEY_SHOWN].to_owned());
+        prefixes.push(key.expose().chars().take(API_KEY_SHOWN).collect::<String>());
         hashes.push(key.sha256().as_bytes().to_vec());
         projects.push(Project { id, number: 0, key: key.expose().parse().context("a key is no header")? });
     }

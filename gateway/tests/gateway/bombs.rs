@@ -1,13 +1,8 @@
 //! Bodies that are small until they are decoded.
 
-use std::{io::Write as _, process::Stdio};
+use std::io::Write as _;
 
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
-};
-
-use crate::support::{FREE_PORTS, client};
+use crate::support::{binary, client};
 
 const MIB: usize = 1 << 20;
 
@@ -42,19 +37,9 @@ fn peak(pid: u32) -> usize {
 
 #[tokio::test]
 async fn a_bomb_costs_no_more_memory_than_the_limit() {
-    let mut gateway = Command::new(env!("CARGO_BIN_EXE_mesher-gateway"))
-        .args(FREE_PORTS)
-        .args(["--max-envelope", "16777216"])
-        .env_clear()
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(gateway.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
-    let address =
-        line.strip_prefix("mesher-gateway ready http=").and_then(|rest| rest.split(' ').next()).unwrap();
-    let before = peak(gateway.id().unwrap());
+    let mut gateway = binary(&["--max-envelope", "16777216"]);
+    let address = gateway.ready().await["http"];
+    let before = peak(gateway.id());
     let zstd = members(|plain| zstd::encode_all(plain, 1).unwrap());
     for (encoding, bomb) in [
         ("gzip", members(crate::compressed::gzip)),
@@ -69,6 +54,6 @@ async fn a_bomb_costs_no_more_memory_than_the_limit() {
         assert!(answer.headers()["x-sentry-error"].to_str().unwrap().contains("larger than"), "{answer:?}");
     }
     // What it is fed, what it makes of it, the window of a decoder; and nothing like the gibibyte.
-    let more = peak(gateway.id().unwrap()) - before;
+    let more = peak(gateway.id()) - before;
     assert!(more < 80, "{more} MiB more than before");
 }

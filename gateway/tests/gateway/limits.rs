@@ -1,17 +1,12 @@
 //! Rate limits as HTTP tells them: those of the writer, and the gateway's own for clients whom nobody knows.
 
-use std::time::Duration;
-
 use mesher_testing::eventually;
 use serde_json::json;
 
 use crate::{
-    support::{Answered, answered},
+    support::{Answered, PATIENCE, answered},
     writer::{Fixture, KEY, LATE_KEY, OTHER_KEY},
 };
-
-/// Long enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 const EVENT: &str = r#"{"message":"m"}"#;
 const OVER: &str = r#"{"over":"the limit"}"#;

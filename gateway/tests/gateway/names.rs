@@ -4,21 +4,15 @@
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
-    process::Stdio,
+    process::Command,
     sync::{Arc, Mutex, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use mesher_testing::skipped;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    net::{TcpListener, UdpSocket},
-    process::Command,
-};
+use tokio::net::{TcpListener, UdpSocket};
 
-use crate::support::{Answer, Backend, FREE_PORTS, client};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::support::{Answer, Backend, PATIENCE, binary_under, client};
 
 /// Where the name server is: a resolver asks no other port than this.
 const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 53, 53, 53)), 53);
@@ -82,7 +76,7 @@ async fn the_replicas_of_a_name_are_found_as_they_come_and_go() {
         }
         bound => bound.unwrap(),
     };
-    if !Command::new("unshare").args(["--mount", "true"]).status().await.unwrap().success() {
+    if !Command::new("unshare").args(["--mount", "true"]).status().unwrap().success() {
         return skipped("mounts cannot be made: names of several replicas are not tested");
     }
     let all = [11, 12, 13].map(|last| Ipv4Addr::new(127, 53, 53, last));
@@ -94,24 +88,13 @@ async fn the_replicas_of_a_name_are_found_as_they_come_and_go() {
     let directory = tempfile::tempdir().unwrap();
     let resolver = directory.path().join("resolv.conf");
     std::fs::write(&resolver, format!("nameserver {}\n", SERVER.ip())).unwrap();
-    let mut gateway = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c"])
-        .arg(r#"mount --bind "$1" "$(readlink -f /etc/resolv.conf)" && shift && exec "$@""#)
-        .arg("sh")
-        .arg(&resolver)
-        .arg(env!("CARGO_BIN_EXE_mesher-gateway"))
-        .args(FREE_PORTS)
-        // A name may be anybody's.
-        .arg("--insecure")
-        .arg(format!("--org-address=http://org.test:{port}"))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(gateway.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
-    let http = line.strip_prefix("mesher-gateway ready http=").and_then(|rest| rest.split(' ').next());
-    let url = format!("http://{}/v1/orgs", http.unwrap_or_else(|| panic!("{line}")));
+    let script = r#"mount --bind "$1" "$(readlink -f /etc/resolv.conf)" && shift && exec "$@""#;
+    let unshare = ["unshare", "--mount", "--propagation", "private"];
+    let mount = ["sh", "-c", script, "sh", resolver.to_str().unwrap()];
+    // A name may be anybody's.
+    let flags = ["--insecure", &format!("--org-address=http://org.test:{port}")];
+    let mut gateway = binary_under(&[&unshare[..], &mount].concat(), &flags);
+    let url = format!("http://{}/v1/orgs", gateway.ready().await["http"]);
 
     let client = client();
     let began = Instant::now();

@@ -1,17 +1,12 @@
 //! Services with several replicas: who gets a call, and which calls are made again.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Instant};
 
 use mesher_gateway::{Upstream, Upstreams, spawn_api};
 
-use crate::support::{Answer, Answered, Backend, Behaviour, Gateway, answered, client, config, pool};
-
-/// Long enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::support::{
+    Answer, Answered, Backend, Behaviour, Gateway, PATIENCE, answered, client, config, pool,
+};
 
 const API: &str = r#"
     service Echo {

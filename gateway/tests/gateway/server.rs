@@ -1,18 +1,12 @@
 //! The server around the calls: health, metrics, load, shutdown, and the binary.
 
-use std::{process::Stdio, time::Duration};
-
 use clap::Parser as _;
 use mesher_gateway::{Config, spawn};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
-    net::TcpListener,
-    process::Command,
-};
+use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::ServingStatus;
 
-use crate::support::{Answer, FREE_PORTS, Gate, Gateway, client, config, start};
+use crate::support::{Answer, Gate, Gateway, PATIENCE, binary, client, config, start};
 
 const API: &str = r#"
     service Server {
@@ -125,7 +119,7 @@ async fn a_request_whose_client_went_away_is_dropped_and_counted() {
     request.abort();
     let line = r#"mesher_http_requests_total{method="GET",route="/wait",status="499"} 1"#;
     let counted = async { while !metrics(&gateway).await.contains(line) {} };
-    tokio::time::timeout(Duration::from_mins(1), counted).await.unwrap();
+    tokio::time::timeout(PATIENCE, counted).await.unwrap();
 }
 
 #[tokio::test]
@@ -192,30 +186,14 @@ fn settings_that_cannot_be_are_refused() {
 
 #[tokio::test]
 async fn the_binary_reports_its_addresses_and_stops_in_order() {
-    let mut gateway = Command::new(env!("CARGO_BIN_EXE_mesher-gateway"))
-        .args(FREE_PORTS)
-        .env_clear()
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(gateway.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
-    let address =
-        line.strip_prefix("mesher-gateway ready http=").and_then(|rest| rest.split(' ').next()).unwrap();
+    let mut gateway = binary(&[]);
+    let address = gateway.ready().await["http"];
     assert_eq!(text(&format!("http://{address}/healthz")).await.0, 200);
-    let pid = gateway.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-    assert_eq!(gateway.wait().await.unwrap().code(), Some(0));
+    gateway.terminate();
+    assert_eq!(gateway.wait(PATIENCE).await.code(), Some(0));
 
-    let mut wrong = Command::new(env!("CARGO_BIN_EXE_mesher-gateway"))
-        .arg("--org-address=nowhere")
-        .env_clear()
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    wrong.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
-    assert_eq!(wrong.wait().await.unwrap().code(), Some(64));
+    let mut wrong = binary(&["--org-address=nowhere"]);
+    assert_eq!(wrong.wait(PATIENCE).await.code(), Some(64));
+    let said = wrong.output();
     assert!(said.contains("--org-address") && said.contains("http://HOST:PORT"), "{said}");
 }

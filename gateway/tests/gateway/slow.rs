@@ -8,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::support::{Answer, Gate, Gateway, start};
+use crate::support::{Answer, Gate, Gateway, PATIENCE, start};
 
 const API: &str = r#"
     service Slow {
@@ -18,8 +18,6 @@ const API: &str = r#"
     }
     message Message { string text = 1; }"#;
 
-/// Long enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// How often a slow client sends a byte.
 const PACE: Duration = Duration::from_millis(20);
 

@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify};
 use tonic::Status;
 
-use crate::support::{Answer, Gateway, answered, grpc, start};
+use crate::support::{Answer, Gateway, PATIENCE, answered, grpc, start};
 
 const API: &str = r#"
     service Streams {
@@ -181,7 +180,7 @@ async fn a_client_that_does_not_read_holds_nothing_beyond_the_deadline() {
     let gateway = start(API, behaviour, &["--request-timeout", "1s", "--max-requests", "1"]).await;
     let mut client = TcpStream::connect(gateway.handle.address("http").unwrap()).await.unwrap();
     client.write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    tokio::time::timeout(Duration::from_mins(1), FLOODED.notified()).await.unwrap();
+    tokio::time::timeout(PATIENCE, FLOODED.notified()).await.unwrap();
     // What the sockets hold, and not what could have been sent in a second.
     assert!(SENT.load(Ordering::Relaxed) < 64 << 20, "{}", SENT.load(Ordering::Relaxed));
     while gateway.client.get(gateway.url("/count/a")).send().await.unwrap().status() == 503 {}

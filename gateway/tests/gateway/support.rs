@@ -1,8 +1,11 @@
 //! An API from the text of a `.proto` file, a gRPC server that answers for it, and a gateway in front.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{Router, body::Body, extract::State, response::Response};
@@ -12,6 +15,7 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use mesher_common::handle::Handle;
 use mesher_gateway::{Addresses, Config, Upstream, Upstreams, spawn_api};
+use mesher_testing::Process;
 use prost_reflect::DescriptorPool;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 use serde_json::Value;
@@ -184,8 +188,11 @@ pub(crate) struct Gateway {
     base: String,
 }
 
+/// How long what should happen is waited for: long enough for a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Flags that give free ports.
-pub(crate) const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
 
 /// A gateway of `proto`'s API whose RPCs give back what they are sent.
 pub(crate) async fn echo(proto: &str) -> Gateway {
@@ -205,6 +212,16 @@ pub(crate) async fn start(proto: &str, behaviour: Behaviour, flags: &[&str]) -> 
 pub(crate) fn config(flags: &[&str]) -> Config {
     let flags = FREE_PORTS.iter().chain(flags);
     Config::try_parse_from(["mesher-gateway"].iter().chain(flags)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The real binary, with these flags besides.
+pub(crate) fn binary(flags: &[&str]) -> Process {
+    binary_under(&[], flags)
+}
+
+/// The same by another program, which becomes it.
+pub(crate) fn binary_under(program: &[&str], flags: &[&str]) -> Process {
+    Process::start_under(program, "mesher-gateway", &[&FREE_PORTS, flags].concat(), &[])
 }
 
 /// A client that goes through no proxy, whatever the environment says.

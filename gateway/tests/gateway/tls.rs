@@ -1,11 +1,9 @@
 //! Connections with TLS: who is slow to shake hands, and who finds no room.
 
-use std::time::Duration;
-
 use mesher_testing::{Authority, eventually};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
-use crate::support::{Answer, Answered, Behaviour, Gate, Gateway, answered, start};
+use crate::support::{Answer, Answered, Behaviour, Gate, Gateway, PATIENCE, answered, start};
 
 const API: &str = r#"
     service Slow {
@@ -13,9 +11,6 @@ const API: &str = r#"
       rpc Wait(Message) returns (Message) { option (google.api.http).get = "/wait"; }
     }
     message Message { string text = 1; }"#;
-
-/// Long enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A gateway with TLS, and who vouches for it.
 async fn secured(behaviour: Behaviour, flags: &[&str]) -> (Gateway, Authority) {

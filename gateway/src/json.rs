@@ -87,6 +87,13 @@ fn short(mut text: String) -> String {
     text
 }
 
+/// What the JSON reader says, without where.
+pub(crate) fn without_position(error: &impl fmt::Display) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.rfind(" at line ").unwrap_or(text.len()));
+    text
+}
+
 /// Where in a message the reading is, and what it came upon there.
 #[derive(Default)]
 struct Reader {
@@ -114,9 +121,7 @@ impl Reader {
 
     /// As [`Self::refuse`], for an error of the JSON reader, whose position may be one in the field's own JSON.
     fn invalid<E: serde::de::Error>(&self, error: &E) -> E {
-        let text = error.to_string();
-        let text = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
-        self.refuse(format!("is not valid: {text}"))
+        self.refuse(format!("is not valid: {}", without_position(error)))
     }
 
     /// Reads what has no fields that could be named.

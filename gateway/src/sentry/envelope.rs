@@ -19,6 +19,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tonic::Status;
 
+use crate::json::without_position;
+
 /// The most items in an envelope. SDKs send a few.
 const MAX_ITEMS: usize = 1000;
 /// The longest line of JSON; SDKs send a few hundred bytes.
@@ -100,9 +102,7 @@ fn header<'j, T: Deserialize<'j>>(line: &'j [u8], what: impl Fn() -> String) -> 
     }
     serde_json::from_slice(line).map_err(|error| {
         // The position would be one in the line.
-        let error = error.to_string();
-        let error = error.rfind(" at line ").map_or(error.as_str(), |end| &error[..end]);
-        status::malformed(format!("{} cannot be read: {error}", what()))
+        status::malformed(format!("{} cannot be read: {}", what(), without_position(&error)))
     })
 }
 

@@ -28,18 +28,11 @@ fn brotli() -> Vec<u8> {
     encoder.into_inner()
 }
 
-/// The most memory that the process ever had, in MiB.
-fn peak(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
-}
-
 #[tokio::test]
 async fn a_bomb_costs_no_more_memory_than_the_limit() {
     let mut gateway = binary(&["--max-envelope", "16777216"]);
     let address = gateway.ready().await["http"];
-    let before = peak(gateway.id());
+    let before = gateway.peak_memory();
     let zstd = members(|plain| zstd::encode_all(plain, 1).unwrap());
     for (encoding, bomb) in [
         ("gzip", members(crate::compressed::gzip)),
@@ -54,6 +47,6 @@ async fn a_bomb_costs_no_more_memory_than_the_limit() {
         assert!(answer.headers()["x-sentry-error"].to_str().unwrap().contains("larger than"), "{answer:?}");
     }
     // What it is fed, what it makes of it, the window of a decoder; and nothing like the gibibyte.
-    let more = peak(gateway.id()) - before;
+    let more = gateway.peak_memory() - before;
     assert!(more < 80, "{more} MiB more than before");
 }

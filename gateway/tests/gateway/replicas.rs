@@ -4,9 +4,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Instant};
 
 use mesher_gateway::{Upstream, Upstreams, spawn_api};
 
-use crate::support::{
-    Answer, Answered, Backend, Behaviour, Gateway, PATIENCE, answered, client, config, pool,
-};
+use crate::support::{Answer, Answered, Backend, Behaviour, Gateway, PATIENCE, answered, config, pool};
 
 const API: &str = r#"
     service Echo {
@@ -108,8 +106,7 @@ async fn a_service_in_trouble_is_not_given_several_times_the_calls() {
     futures_util::future::join_all(all).await;
     let took = began.elapsed();
     let seen = calls(&backends[0]);
-    let url = format!("http://{}/metrics", gateway.handle.address("admin").unwrap());
-    let metrics = client().get(url).send().await.unwrap().text().await.unwrap();
+    let metrics = gateway.metrics().await;
     let [made, never_sent, refused] = ["made", "never_sent", "refused"].map(|outcome| {
         let name = format!(r#"mesher_gateway_retries_total{{service="test",outcome="{outcome}"}} "#);
         let count = metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap();

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::ServingStatus;
 
-use crate::support::{Answer, Gate, Gateway, PATIENCE, binary, client, config, start};
+use crate::support::{Answer, Gate, PATIENCE, binary, client, config, start};
 
 const API: &str = r#"
     service Server {
@@ -68,17 +68,13 @@ async fn it_is_not_ready_without_services() {
     }
 }
 
-async fn metrics(gateway: &Gateway) -> String {
-    text(&format!("http://{}/metrics", gateway.handle.address("admin").unwrap())).await.1
-}
-
 #[tokio::test]
 async fn requests_are_counted_by_route_and_not_by_path() {
     let gateway = start(API, |_| Answer::Echo, &[]).await;
     for path in ["/messages/a", "/messages/b", "/messages/c?x=1", "/nothing/1", "/metrics"] {
         gateway.get(path).await;
     }
-    let metrics = metrics(&gateway).await;
+    let metrics = gateway.metrics().await;
     for line in [
         r#"mesher_http_requests_total{method="GET",route="/messages/{text}",status="200"} 2"#,
         r#"mesher_http_requests_total{method="GET",route="/messages/{text}",status="400"} 1"#,
@@ -117,9 +113,7 @@ async fn a_request_whose_client_went_away_is_dropped_and_counted() {
     let request = tokio::spawn(client().get(gateway.url("/wait")).send());
     GATE.arrived.notified().await;
     request.abort();
-    let line = r#"mesher_http_requests_total{method="GET",route="/wait",status="499"} 1"#;
-    let counted = async { while !metrics(&gateway).await.contains(line) {} };
-    tokio::time::timeout(PATIENCE, counted).await.unwrap();
+    gateway.expect_metric(r#"mesher_http_requests_total{method="GET",route="/wait",status="499"} 1"#).await;
 }
 
 #[tokio::test]

@@ -70,15 +70,6 @@ async fn request(stream: &mut TcpStream, path: &str) -> String {
     answer
 }
 
-async fn expect_metric(gateway: &Gateway, line: &str) {
-    let url = format!("http://{}/metrics", gateway.handle.address("admin").unwrap());
-    mesher_testing::eventually(line, PATIENCE, async || {
-        let metrics = gateway.client.get(&url).send().await.unwrap().text().await.unwrap();
-        metrics.lines().any(|found| found == line)
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn slow_clients_are_cut_off_while_others_are_served() {
     let flags = ["--header-timeout", "300ms", "--body-timeout", "300ms", "--max-connections", "40"];
@@ -104,7 +95,7 @@ async fn slow_clients_are_cut_off_while_others_are_served() {
             assert_eq!(answer, "", "{kind}");
         }
     }
-    expect_metric(&gateway, r#"mesher_http_connections_closed_total{reason="slow_head"} 20"#).await;
+    gateway.expect_metric(r#"mesher_http_connections_closed_total{reason="slow_head"} 20"#).await;
 }
 
 #[tokio::test]
@@ -117,8 +108,8 @@ async fn a_connection_without_requests_is_closed_whatever_it_speaks() {
     // A connection of HTTP/2 with empty settings.
     let http_2 = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
     sent(connect(&gateway).await, &http_2).await;
-    expect_metric(&gateway, r#"mesher_http_connections_closed_total{reason="idle"} 2"#).await;
-    expect_metric(&gateway, "mesher_http_connections 0").await;
+    gateway.expect_metric(r#"mesher_http_connections_closed_total{reason="idle"} 2"#).await;
+    gateway.expect_metric("mesher_http_connections 0").await;
 }
 
 #[tokio::test]
@@ -153,8 +144,8 @@ async fn the_idle_make_room_and_where_all_are_busy_nobody_waits() {
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer}");
         assert!(answer.contains("OVERLOADED"), "{answer}");
     }
-    expect_metric(&gateway, r#"mesher_http_connections_closed_total{reason="no_room"} 3"#).await;
-    expect_metric(&gateway, r#"mesher_http_connections_closed_total{reason="place_wanted"} 2"#).await;
+    gateway.expect_metric(r#"mesher_http_connections_closed_total{reason="no_room"} 3"#).await;
+    gateway.expect_metric(r#"mesher_http_connections_closed_total{reason="place_wanted"} 2"#).await;
     GATE.open.notify_one();
     GATE.open.notify_one();
     for waiting in [waiting, also_waiting] {

@@ -15,7 +15,7 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use mesher_common::handle::Handle;
 use mesher_gateway::{Addresses, Config, Upstream, Upstreams, spawn_api};
-use mesher_testing::Process;
+use mesher_testing::{Process, eventually};
 use prost_reflect::DescriptorPool;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 use serde_json::Value;
@@ -247,6 +247,17 @@ impl Gateway {
     /// The URL of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// The metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.handle.address("admin").unwrap());
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until the metrics have this line.
+    pub(crate) async fn expect_metric(&self, line: &str) {
+        eventually(line, PATIENCE, async || self.metrics().await.lines().any(|found| found == line)).await;
     }
 
     /// Sends a request with a JSON body, if there is one.

@@ -1,6 +1,6 @@
 //! Connections with TLS: who is slow to shake hands, and who finds no room.
 
-use mesher_testing::{Authority, eventually};
+use mesher_testing::Authority;
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
 use crate::support::{Answer, Answered, Behaviour, Gate, Gateway, PATIENCE, answered, start};
@@ -31,15 +31,6 @@ async fn connect(gateway: &Gateway) -> TcpStream {
     TcpStream::connect(gateway.handle.address("http").unwrap()).await.unwrap()
 }
 
-async fn expect_metric(gateway: &Gateway, line: &str) {
-    let url = format!("http://{}/metrics", gateway.handle.address("admin").unwrap());
-    eventually(line, PATIENCE, async || {
-        let metrics = gateway.client.get(&url).send().await.unwrap().text().await.unwrap();
-        metrics.lines().any(|found| found == line)
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn whoever_is_slow_to_shake_hands_is_cut_off_while_others_are_served() {
     let (gateway, authority) = secured(|_| Answer::Echo, &["--header-timeout", "3s"]).await;
@@ -53,8 +44,8 @@ async fn whoever_is_slow_to_shake_hands_is_cut_off_while_others_are_served() {
         let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
         assert_eq!(rest, b"");
     }
-    expect_metric(&gateway, r#"mesher_tls_handshakes_failed_total{reason="late"} 20"#).await;
-    expect_metric(&gateway, r#"mesher_http_connections_closed_total{reason="slow_head"} 20"#).await;
+    gateway.expect_metric(r#"mesher_tls_handshakes_failed_total{reason="late"} 20"#).await;
+    gateway.expect_metric(r#"mesher_http_connections_closed_total{reason="slow_head"} 20"#).await;
 }
 
 #[tokio::test]
@@ -62,7 +53,7 @@ async fn whoever_has_not_shaken_hands_makes_room() {
     let (gateway, authority) = secured(|_| Answer::Echo, &["--max-connections", "2"]).await;
     let _silent = [connect(&gateway).await, connect(&gateway).await];
     get(&gateway, &authority, "/messages/a").await.ok();
-    expect_metric(&gateway, r#"mesher_http_connections_closed_total{reason="place_wanted"} 1"#).await;
+    gateway.expect_metric(r#"mesher_http_connections_closed_total{reason="place_wanted"} 1"#).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,12 @@ use mesher_proto::access::Role;
 use sqlx::{PgConnection, PgTransaction};
 use tracing::instrument;
 
-use crate::{email::Address, error::UserError, store::Store, user::Member};
+use crate::{
+    email::Address,
+    error::UserError,
+    store::{Store, visible},
+    user::Member,
+};
 
 /// Whom to add.
 #[derive(Clone, Debug)]
@@ -212,21 +217,7 @@ async fn candidate_id(
 ) -> Result<UserId, UserError> {
     let (found, wanted): (Option<UserId>, String) = match candidate {
         // Whoever knows an id would learn from it the name and the address of a user whom GetUser keeps to itself.
-        Candidate::Id(id) => (
-            sqlx::query_scalar(
-                "SELECT id FROM users
-                 WHERE id = $1 AND (id = $2 OR EXISTS (
-                     SELECT FROM org_members theirs JOIN org_members own USING (org_id)
-                     WHERE theirs.user_id = $1 AND own.user_id = $2
-                 ))",
-            )
-            .bind(id)
-            .bind(viewer)
-            .fetch_optional(connection)
-            .await
-            .map_err(DatabaseError::from)?,
-            id.to_string(),
-        ),
+        Candidate::Id(id) => (visible(connection, *id, viewer).await?.map(|user| user.id), id.to_string()),
         Candidate::Email(address) => (
             sqlx::query_scalar(
                 "SELECT id FROM users WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))

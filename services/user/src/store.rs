@@ -6,7 +6,7 @@ use mesher_common::{
     db::DatabaseError,
     id::UserId,
 };
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use tracing::instrument;
 
 use crate::{email::Address, error::UserError, user::User};
@@ -107,18 +107,26 @@ impl Store {
     /// The user with an id, if that is `viewer` or shares an organization with `viewer`.
     #[instrument(name = "db.user.get", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn get_visible(&self, id: UserId, viewer: UserId) -> Result<User, UserError> {
-        sqlx::query_as(
-            "SELECT id, email, name, created_at FROM users
-             WHERE id = $1 AND (id = $2 OR EXISTS (
-                 SELECT FROM org_members theirs JOIN org_members own USING (org_id)
-                 WHERE theirs.user_id = $1 AND own.user_id = $2
-             ))",
-        )
-        .bind(id)
-        .bind(viewer)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(DatabaseError::from)?
-        .ok_or_else(|| UserError::UserNotFound(id.to_string()))
+        visible(&self.pool, id, viewer).await?.ok_or_else(|| UserError::UserNotFound(id.to_string()))
     }
+}
+
+/// The user with an id, for a viewer who may know of that user: the user's own self, and who shares an organization with it.
+pub(crate) async fn visible(
+    executor: impl PgExecutor<'_>,
+    id: UserId,
+    viewer: UserId,
+) -> Result<Option<User>, DatabaseError> {
+    let user = sqlx::query_as(
+        "SELECT id, email, name, created_at FROM users
+         WHERE id = $1 AND (id = $2 OR EXISTS (
+             SELECT FROM org_members theirs JOIN org_members own USING (org_id)
+             WHERE theirs.user_id = $1 AND own.user_id = $2
+         ))",
+    )
+    .bind(id)
+    .bind(viewer)
+    .fetch_optional(executor)
+    .await?;
+    Ok(user)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -90,6 +90,19 @@ impl Process {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it ever had, in MiB.
+    ///
+    /// # Panics
+    /// If the operating system does not say.
+    pub fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        match kib.and_then(|kib| kib.parse::<usize>().ok()) {
+            Some(kib) => kib / 1024,
+            None => panic!("nothing is known of the memory of {}: {status}", self.name),
+        }
     }
 
     /// What it wrote so far, standard output and standard error together: the last 4 MiB.

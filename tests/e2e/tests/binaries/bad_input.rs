@@ -1,7 +1,7 @@
 //! Bad input over REST: a clear, typed error each, and nothing is stored.
 
 use futures_util::future::join_all;
-use mesher_testing::http_client;
+use mesher_testing::{Process, http_client};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -97,13 +97,6 @@ async fn what_is_no_event_gets_a_typed_error() {
     assert_eq!(stats.text("/stats/acceptedCount"), "0");
 }
 
-/// The most memory that a process ever had, in MiB.
-fn peak(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
-}
-
 /// Sends as much of these bytes as a server takes, and all that it answers.
 async fn pushed(address: &str, bytes: &[u8]) -> String {
     let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
@@ -125,7 +118,7 @@ async fn headers_of_ten_megabytes_are_refused_and_cost_no_memory() {
     let token = running.token("ada@example.com").await;
     let org = &running.processes["org"];
     let gateway = &running.processes["gateway"];
-    let before = [org, gateway].map(|process| peak(process.id()));
+    let before = [org, gateway].map(Process::peak_memory);
 
     let mut heads = Vec::new();
     for header in [format!("x-large: {}", "x".repeat(HEADERS)), "x-many: y\r\n".repeat(HEADERS / 11)] {
@@ -152,7 +145,7 @@ async fn headers_of_ten_megabytes_are_refused_and_cost_no_memory() {
         }
     }
 
-    let after = [org, gateway].map(|process| peak(process.id()));
+    let after = [org, gateway].map(Process::peak_memory);
     for (before, after) in before.iter().zip(after) {
         // A hundred of megabytes were sent to each at once.
         assert!(after < before + 32, "{before} MiB became {after} MiB");

@@ -1,6 +1,10 @@
 //! An unmodified SDK in a real browser, on a page of another origin.
 
-use std::{process::Stdio, sync::Arc};
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -51,6 +55,20 @@ async fn serve(site: Arc<Site>) -> String {
     format!("http://{address}")
 }
 
+/// Shows a page in Chromium: what became of it is on standard output, and the console on standard error.
+pub(crate) async fn show(chromium: &Path, profile: &ScratchDir, url: &str) -> Output {
+    let ran = Command::new(chromium)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--disable-dev-shm-usage", "--no-proxy-server", "--enable-logging=stderr"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--dump-dom", url])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    tokio::time::timeout(PATIENCE, ran).await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn the_sdk_for_browsers_sends_from_another_origin_and_heeds_the_rate_limit() {
     let Some(browser) = tool("chromium", "an unmodified SDK in a browser") else { return };
@@ -63,16 +81,7 @@ async fn the_sdk_for_browsers_sends_from_another_origin_and_heeds_the_rate_limit
     let origin = serve(Arc::clone(&site)).await;
 
     let scratch = ScratchDir::new();
-    let ran = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--disable-dev-shm-usage", "--no-proxy-server", "--enable-logging=stderr"])
-        .arg(format!("--user-data-dir={}", scratch.path().display()))
-        .args(["--dump-dom", &format!("{origin}/?{}", shop.dsn)])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let ran = tokio::time::timeout(PATIENCE, ran).await.unwrap().unwrap();
+    let ran = show(&browser, &scratch, &format!("{origin}/?{}", shop.dsn)).await;
     let log = String::from_utf8_lossy(&ran.stderr);
     let told = site.sent.borrow().clone().unwrap_or_else(|| panic!("the page told nothing: {log}"));
     assert!(!log.contains("CORS"), "{log}");

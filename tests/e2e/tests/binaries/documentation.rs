@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use mesher_testing::{ScratchDir, tool};
 
-use crate::running::Running;
+use crate::{browser::show, running::Running};
 
 /// What the documentation does not say of operations, or not all of it: the checks that do not hold.
 const BEYOND: [(&str, &[&str]); 6] = [
@@ -94,14 +94,7 @@ async fn a_browser_shows_the_page_and_its_policy_stops_nothing() {
     let Some(program) = tool("chromium", "the documentation in a browser") else { return };
     let running = Running::start().await;
     let scratch = ScratchDir::new();
-    let ran = Command::new(program)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--disable-dev-shm-usage", "--no-proxy-server", "--enable-logging=stderr"])
-        .arg(format!("--user-data-dir={}", scratch.path().display()))
-        .args(["--dump-dom", &format!("{}/docs", running.url())])
-        .output()
-        .unwrap();
+    let ran = show(&program, &scratch, &format!("{}/docs", running.url())).await;
     let (dom, log) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{log}");
     let document = running.get("/openapi.json", "").await.body;

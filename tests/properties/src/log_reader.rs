@@ -218,7 +218,7 @@ fn is_as_written(segments: &[Segment], written: &[Found]) {
     let mut before = Header::default();
     for segment in segments {
         assert_eq!(segment.header, Some(before), "the header of {}", segment.name);
-        let Ok(length) = u32::try_from(segment.length) else { panic!("{} is too long", segment.name) };
-        before = Header { before: segment.number, acknowledged: length };
+        let Ok(end) = u32::try_from(segment.end()) else { panic!("{} is too long", segment.name) };
+        before = Header { before: segment.number, acknowledged: end };
     }
 }

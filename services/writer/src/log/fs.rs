@@ -28,7 +28,9 @@ pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
     fn release(&self, _name: &str) {}
     /// Opens a file for appending.
     fn open(&self, name: &str) -> io::Result<Self::File>;
-    /// Appends all of `bytes`, or fails with a part of them written.
+    /// Writes all of `bytes` to a file that was made, from `offset` on, or fails with a part of them written.
+    fn write(&self, file: &mut Self::File, offset: u32, bytes: &[u8]) -> io::Result<()>;
+    /// Appends all of `bytes` to a file that was opened, or fails with a part of them written.
     fn append(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
     /// Makes what was written safe from a crash.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
@@ -89,7 +91,7 @@ impl FileSystem for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().append(true).create_new(true).open(self.path.join(name))
+        OpenOptions::new().write(true).create_new(true).open(self.path.join(name))
     }
 
     /// Takes the search for space out of each sync: a sixth of its time on ext4.
@@ -108,6 +110,10 @@ impl FileSystem for Directory {
 
     fn open(&self, name: &str) -> io::Result<File> {
         OpenOptions::new().append(true).open(self.path.join(name))
+    }
+
+    fn write(&self, file: &mut File, offset: u32, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, offset.into())
     }
 
     fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -165,11 +171,11 @@ mod tests {
         let directory = Directory::create(scratch.path()).unwrap();
         let mut file = directory.create("file").unwrap();
         directory.reserve(&file, 1 << 20);
-        directory.append(&mut file, b"abc").unwrap();
+        directory.write(&mut file, 0, b"abc").unwrap();
         directory.sync(&mut file).unwrap();
         assert_eq!(directory.read_all("file").unwrap(), b"abc");
         directory.release("file");
-        directory.append(&mut file, b"def").unwrap();
+        directory.write(&mut file, 3, b"def").unwrap();
         assert_eq!(directory.read_all("file").unwrap(), b"abcdef");
         // In units of 512 bytes.
         assert!(file.metadata().unwrap().blocks() < 100);

@@ -15,7 +15,8 @@
 //! below is lost, which is reported and counted; what lies beyond was never promised, and is cut off or passed over. Only of
 //! the last group of the last segment it cannot be told whether it was torn or damaged. A failed write or sync leaves it
 //! unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its last acknowledged
-//! byte if the disk lets it, and the next group begins a new one.
+//! byte if the disk lets it, and the next group begins a new one. Zeros at the end of a segment are what it grew by, and
+//! nothing was written there yet.
 //!
 //! Embedded stores such as redb, fjall and raft-engine keep an index, a memtable or a compaction, which a queue has no use
 //! for: all that is needed is to append, to sync once for many, and to remove whole files.
@@ -92,6 +93,11 @@ pub struct Log<F: FileSystem> {
 
 /// About the most bytes that are written at once. In tests so few that most groups have several parts.
 const BUFFER_BYTES: usize = if cfg!(test) { 256 } else { 256 * 1024 };
+/// A segment grows by so many bytes, zeros at first. A group that is written over them leaves the file as long as it was and
+/// its blocks where they are, so its sync has nothing to wait for but its own bytes: on ext4 it takes half the time.
+const GROWTH: u32 = if cfg!(test) { 400 } else { 256 * 1024 };
+/// What has more bytes takes long enough to be written once.
+const MAX_OVER_ZEROS: u32 = if cfg!(test) { 300 } else { 64 * 1024 };
 
 #[derive(Debug)]
 struct Active<T> {
@@ -99,6 +105,8 @@ struct Active<T> {
     file: T,
     /// Everything before is written, synced and acknowledged.
     length: u32,
+    /// Where the zeros end that follow.
+    zeros: u32,
 }
 
 impl<F: FileSystem> Log<F> {
@@ -143,6 +151,7 @@ impl<F: FileSystem> Log<F> {
     ) -> (io::Result<()>, Vec<Position>) {
         let group = active.length;
         let mut offset = group;
+        let mut written = group;
         let mut positions = Vec::with_capacity(records.len());
         let mut bytes = std::mem::take(&mut self.buffer);
         let mut append = || {
@@ -152,8 +161,15 @@ impl<F: FileSystem> Log<F> {
                 let length = size(bytes.len() - before)?;
                 positions.push(Position { segment: active.number, offset, length });
                 offset = offset.checked_add(length).ok_or_else(segment::too_large)?;
-                if bytes.len() >= BUFFER_BYTES || index + 1 == records.len() {
-                    self.fs.append(&mut active.file, &bytes)?;
+                let is_last = index + 1 == records.len();
+                if is_last && offset > active.zeros && offset - group <= MAX_OVER_ZEROS {
+                    let grown = offset.checked_next_multiple_of(GROWTH).unwrap_or(offset);
+                    active.zeros = grown.min(self.segment_bytes).max(offset);
+                    bytes.resize(bytes.len() + (offset..active.zeros).len(), 0);
+                }
+                if bytes.len() >= BUFFER_BYTES || is_last {
+                    self.fs.write(&mut active.file, written, &bytes)?;
+                    written += size(bytes.len())?;
                     bytes.clear();
                 }
             }
@@ -191,14 +207,14 @@ impl<F: FileSystem> Log<F> {
         // A number is used once, also when its segment could not be begun.
         self.next += 1;
         let mut file = self.fs.create(&name(number))?;
-        self.fs.append(&mut file, &self.before.encode())?;
+        self.fs.write(&mut file, 0, &self.before.encode())?;
         self.fs.sync(&mut file)?;
         self.fs.sync_directory()?;
         // Only now, so that nothing is set aside for a segment that was not begun.
         self.fs.reserve(&file, self.segment_bytes);
         let length = size(segment::HEADER)?;
         self.before = Header { before: number, acknowledged: length };
-        Ok(Active { number, file, length })
+        Ok(Active { number, file, length, zeros: length })
     }
 }
 

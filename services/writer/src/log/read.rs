@@ -69,6 +69,8 @@ struct Scan {
     has_records: bool,
     /// Where the last good record ends.
     end: u32,
+    /// Where the zeros begin that it ends with: it grows by zeros, and what is behind them was never written.
+    zeros: u32,
     /// What lies between good records and is none.
     gaps: Vec<Range<u32>>,
     /// How many bytes are acknowledged for certain, by what its records say.
@@ -125,7 +127,7 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
     let name = name(scan.segment);
     if !scan.has_header && !scan.has_records && scan.acknowledged == 0 {
         // A crash came while the segment was begun.
-        recovered.torn_bytes += u64::from(scan.length);
+        recovered.torn_bytes += u64::from(scan.zeros);
         return fs.remove(&name);
     }
     // Whatever can be told of what is lost stays where it is.
@@ -137,7 +139,7 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
     }
     // It may be shorter than what was acknowledged, and even than its header, which is told already.
     let begin = if scan.has_header { scan.end } else { scan.end.max(size(HEADER)?) };
-    let tail = begin..scan.length.max(scan.acknowledged).max(begin);
+    let tail = begin..scan.zeros.max(scan.acknowledged).max(begin);
     for gap in scan.gaps.iter().chain([&tail]) {
         let lost = gap.start..gap.end.min(scan.acknowledged);
         if !lost.is_empty() {
@@ -167,6 +169,7 @@ fn scan(bytes: &[u8], segment: u64, records: &mut Vec<RecoveredRecord>) -> io::R
         length: size(bytes.len())?,
         has_header: Header::decode(bytes).is_some(),
         end: size(HEADER.min(bytes.len()))?,
+        zeros: size(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1))?,
         ..Scan::default()
     };
     let mut at = HEADER;

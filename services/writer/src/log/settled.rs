@@ -33,7 +33,10 @@ pub(super) fn number(name: &str) -> Option<u64> {
 pub fn note<F: FileSystem>(fs: &F, segment: u64, offsets: &[u32]) -> io::Result<()> {
     let name = name(segment);
     let mut file = match fs.open(&name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs.create(&name)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs.create(&name)?;
+            fs.open(&name)?
+        }
         other => other?,
     };
     let count = super::segment::size(offsets.len())?;

@@ -1,5 +1,5 @@
 //! A file system that fails when it is told to, and forgets in a crash what was not synced: any of its blocks, which then
-//! read as zeros, or the end of the file.
+//! are as they were before, or the end of the file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ pub(crate) struct Simulated {
 pub(crate) enum Call {
     Look,
     Create,
-    Append,
+    Write,
     Sync,
     Truncate,
     Remove,
@@ -34,7 +34,7 @@ pub(crate) enum Call {
 
 impl Call {
     pub(crate) const CHANGES: [Self; 6] =
-        [Self::Create, Self::Append, Self::Sync, Self::Truncate, Self::Remove, Self::SyncDirectory];
+        [Self::Create, Self::Write, Self::Sync, Self::Truncate, Self::Remove, Self::SyncDirectory];
 }
 
 #[derive(Debug, Default)]
@@ -62,23 +62,33 @@ struct SimulatedFile {
 }
 
 impl SimulatedFile {
+    /// Where what differs from what was synced begins.
+    fn unsynced_from(&self) -> usize {
+        self.content.iter().zip(&self.durable).take_while(|(now, before)| now == before).count()
+    }
+
     fn crash(&mut self, choices: &mut Choices) {
-        let synced = self.durable.len();
-        let mut content = self.durable.clone();
-        if let Some(unsynced) = self.content.strip_prefix(&*self.durable) {
-            content.extend(&unsynced[..choices.below(unsynced.len() + 1)]);
-        } else if choices.below(2) == 0 {
-            // It was cut off, and that may be known or not.
-            content.clone_from(&self.content);
-        }
+        // That it grew or was cut off may be known or not.
+        let (before, now) = (self.durable.len(), self.content.len());
+        let length = if now < before && choices.below(2) == 0 {
+            now
+        } else {
+            before + choices.below(now.saturating_sub(before) + 1)
+        };
         let keeps_all = choices.below(3) == 0;
-        for start in (0..content.len()).step_by(BLOCK) {
-            let block = start..content.len().min(start + BLOCK);
-            for unsafe_part in [synced..usize::MAX, self.doubtful.clone()] {
-                let lost = block.start.max(unsafe_part.start)..block.end.min(unsafe_part.end);
-                if !lost.is_empty() && !keeps_all && choices.below(2) == 0 {
-                    content[lost].fill(0);
-                }
+        let mut content = self.content.clone();
+        // What was cut off is still there if that is forgotten.
+        content.extend(self.durable.iter().skip(now));
+        content.truncate(length);
+        self.durable.resize(length, 0);
+        for start in (0..length).step_by(BLOCK) {
+            let block = start..length.min(start + BLOCK);
+            if content[block.clone()] != self.durable[block.clone()] && !keeps_all && choices.below(2) == 0 {
+                content[block.clone()].copy_from_slice(&self.durable[block.clone()]);
+            }
+            let lost = block.start.max(self.doubtful.start)..block.end.min(self.doubtful.end);
+            if !lost.is_empty() && !keeps_all && choices.below(2) == 0 {
+                content[lost].fill(0);
             }
         }
         *self = Self { durable: content.clone(), content, doubtful: 0..0, named: true };
@@ -223,6 +233,11 @@ impl State {
         self.files.values().map(|file| file.content.len()).sum()
     }
 
+    /// How many bytes more the files may have.
+    fn room(&self) -> usize {
+        self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.used()))
+    }
+
     fn file(&mut self, name: &str) -> io::Result<&mut SimulatedFile> {
         self.files.get_mut(name).ok_or_else(missing)
     }
@@ -256,20 +271,32 @@ impl FileSystem for Simulated {
         self.call(Call::Look)?.files.contains_key(name).then(|| name.to_owned()).ok_or_else(missing)
     }
 
-    fn append(&self, file: &mut String, bytes: &[u8]) -> io::Result<()> {
-        let result = self.call(Call::Append).map(drop);
+    fn write(&self, file: &mut String, offset: u32, bytes: &[u8]) -> io::Result<()> {
+        let result = self.call(Call::Write).map(drop);
         if self.is_dead() {
             return result;
         }
         let mut state = self.state();
-        let room = state.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(state.used()));
+        let offset = usize::try_from(offset).unwrap();
+        let length = state.file(file)?.content.len();
+        assert!(offset <= length, "a hole in {file}");
+        // What is there already takes no more room.
+        let room = state.room().saturating_add(length - offset);
         let (written, result) = match result {
             Err(error) => (bytes.len() / 2, Err(error)),
             Ok(()) if room < bytes.len() => (room, Err(io::ErrorKind::StorageFull.into())),
             Ok(()) => (bytes.len(), Ok(())),
         };
-        state.file(file)?.content.extend(&bytes[..written.min(room)]);
+        let written = &bytes[..written.min(room)];
+        let content = &mut state.file(file)?.content;
+        content.resize(length.max(offset + written.len()), 0);
+        content[offset..offset + written.len()].copy_from_slice(written);
         result
+    }
+
+    fn append(&self, file: &mut String, bytes: &[u8]) -> io::Result<()> {
+        let length = self.state().file(file).map_or(0, |file| file.content.len());
+        self.write(file, u32::try_from(length).unwrap(), bytes)
     }
 
     fn sync(&self, file: &mut String) -> io::Result<()> {
@@ -280,7 +307,7 @@ impl FileSystem for Simulated {
         let mut state = self.state();
         let file = state.file(file)?;
         if result.is_err() {
-            let from = if file.doubtful.is_empty() { file.durable.len() } else { file.doubtful.start };
+            let from = if file.doubtful.is_empty() { file.unsynced_from() } else { file.doubtful.start };
             file.doubtful = from..file.content.len();
         } else {
             file.durable = file.content.clone();

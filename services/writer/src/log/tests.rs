@@ -255,10 +255,40 @@ fn a_segment_has_the_length_to_which_its_torn_tail_was_cut() {
     let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
     let position = log.commit(&[record(0)]).unwrap()[0];
     let end = position.offset + position.length;
-    fs.replace(&name(1), [fs.content(&name(1)), vec![1; 30]].concat());
+    let mut content = fs.content(&name(1));
+    content[end as usize..][..30].fill(1);
+    fs.replace(&name(1), content);
     let (_, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
     assert_eq!((recovered.segments[&1], recovered.torn_bytes), (end, 30));
     assert_eq!(fs.content(&name(1)).len(), end as usize);
+}
+
+#[test]
+fn small_groups_are_written_over_zeros_and_large_ones_only_once() {
+    let fs = Simulated::default();
+    let (mut log, _) = Log::open(fs.clone(), 10 * GROWTH).unwrap();
+    let length = |log: &Log<Simulated>| {
+        let (segment, committed) = log.active().unwrap();
+        (fs.content(&name(segment)).len(), committed as usize)
+    };
+    let mut grown = 0;
+    let mut before = HEADER;
+    for number in 0..20 {
+        log.commit(&[record(number)]).unwrap();
+        let (file, committed) = length(&log);
+        assert!(committed <= file && file.is_multiple_of(GROWTH as usize));
+        grown += usize::from(file != before);
+        before = file;
+    }
+    assert_eq!(grown, before / GROWTH as usize);
+    log.commit(&(20..24).map(record).collect::<Vec<_>>()).unwrap();
+    let (file, committed) = length(&log);
+    assert_eq!(file, committed, "nothing is written behind a large group");
+    while length(&log).1 < 10 * GROWTH as usize {
+        log.commit(&[record(30)]).unwrap();
+    }
+    let (file, committed) = length(&log);
+    assert_eq!(file, committed, "a full segment has no zeros");
 }
 
 #[test]

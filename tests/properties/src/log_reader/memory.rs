@@ -56,6 +56,15 @@ impl FileSystem for Memory {
         self.with(name, |_| Ok(name.to_owned()))
     }
 
+    fn write(&self, file: &mut String, offset: u32, bytes: &[u8]) -> io::Result<()> {
+        self.with(file, |content| {
+            let end = index(offset) + bytes.len();
+            content.resize(content.len().max(end), 0);
+            content[index(offset)..end].copy_from_slice(bytes);
+            Ok(())
+        })
+    }
+
     fn append(&self, file: &mut String, bytes: &[u8]) -> io::Result<()> {
         self.with(file, |content| {
             content.extend(bytes);

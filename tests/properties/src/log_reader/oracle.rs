@@ -30,6 +30,8 @@ pub(super) struct Segment {
     pub(super) name: String,
     pub(super) number: u64,
     pub(super) length: u64,
+    /// Where the zeros begin that it ends with.
+    pub(super) zeros: u64,
     /// What it says of the segment before it, if its header is whole.
     pub(super) header: Option<Header>,
     pub(super) records: Vec<Found>,
@@ -77,7 +79,7 @@ impl Segment {
     }
 
     /// Where the last record ends.
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         let last = self.records.last().map(|found| found.position);
         last.map_or(HEADER.into(), |position| u64::from(position.offset) + u64::from(position.length))
     }
@@ -107,12 +109,13 @@ impl Segment {
         if self.was_only_begun() { Vec::new() } else { lost.collect() }
     }
 
-    /// How many bytes there are that were never acknowledged, and are no record.
+    /// How many bytes there are that were never acknowledged, and are no record; nor the zeros behind all that was written.
     pub(super) fn torn_bytes(&self) -> u64 {
         if self.was_only_begun() {
-            return self.length;
+            return self.zeros;
         }
-        self.gaps().iter().map(|gap| gap.end.saturating_sub(gap.start.max(self.acknowledged))).sum()
+        let torn = |gap: &Range<u64>| gap.start.max(self.acknowledged)..gap.end.min(self.zeros);
+        self.gaps().iter().map(torn).map(|torn| torn.end.saturating_sub(torn.start)).sum()
     }
 
     /// How many bytes are left of it when the log was opened: only a tail without anything that was acknowledged goes.
@@ -144,6 +147,7 @@ pub(super) fn segments(files: &Files) -> Vec<Segment> {
             name: name.clone(),
             number,
             length: content.len() as u64,
+            zeros: content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1),
             header: Header::read(content),
             records: records(number, content),
             acknowledged: 0,

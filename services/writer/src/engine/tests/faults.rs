@@ -38,7 +38,7 @@ async fn is_found_after_a_crash(
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_acknowledged_after_a_failed_call_until_a_probe_succeeds() {
-    for call in [Call::Append, Call::Sync, Call::Create, Call::SyncDirectory, Call::Truncate] {
+    for call in [Call::Write, Call::Sync, Call::Create, Call::SyncDirectory, Call::Truncate] {
         let (sink, project, disk) = (Script::closed(), ProjectId::new(), Simulated::default());
         let bench = Bench::simulated(&sink, settings(), std::slice::from_ref(&disk));
         let mut acknowledged = takes_in(&bench, project).await.unwrap();

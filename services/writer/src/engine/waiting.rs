@@ -5,16 +5,14 @@
 
 use std::collections::VecDeque;
 
-use prost::encoding::{decode_varint, encode_varint};
 use tokio::time::Instant;
 
+use self::run::Run;
 use super::held::Held;
 use crate::log::Position;
 
-/// The most bytes of a run: so much of what is settled already may take memory.
-const RUN_BYTES: usize = 2048;
-/// The most bytes of one position.
-const POSITION_BYTES: usize = 20;
+mod packed;
+mod run;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -42,15 +40,14 @@ impl Waiting {
 
     pub(super) fn push_back(&mut self, held: Held) {
         self.events += 1;
-        if held.is_loaded() {
-            return self.parts.push_back(Part::Loaded(held));
+        if let Some(Part::Logged(run)) = self.parts.back_mut() {
+            if !held.is_loaded() && run.push(&held) {
+                return;
+            }
+            run.pack();
         }
-        if let Some(Part::Logged(run)) = self.parts.back_mut()
-            && run.push(&held)
-        {
-            return;
-        }
-        self.parts.push_back(match Run::of(&held) {
+        let run = if held.is_loaded() { None } else { Run::of(&held) };
+        self.parts.push_back(match run {
             Some(run) => Part::Logged(Box::new(run)),
             None => Part::Loaded(held),
         });
@@ -70,7 +67,7 @@ impl Waiting {
     pub(super) fn since(&self) -> Option<Instant> {
         self.parts.front().map(|part| match part {
             Part::Loaded(held) => held.since,
-            Part::Logged(run) => run.since,
+            Part::Logged(run) => run.since(),
         })
     }
 
@@ -82,20 +79,20 @@ impl Waiting {
     pub(super) fn pop_front_if(&mut self, allows: impl FnOnce(usize) -> bool) -> Option<Held> {
         let is_allowed = match self.parts.front()? {
             Part::Loaded(held) => allows(held.size()),
-            Part::Logged(run) => allows(run.clone_front()?.size()),
+            Part::Logged(run) => allows(run.front()?.size()),
         };
         if !is_allowed {
             return None;
         }
         self.events -= 1;
         if let Some(Part::Logged(run)) = self.parts.front_mut()
-            && run.events > 1
+            && run.len() > 1
         {
-            return run.next();
+            return run.pop_front();
         }
         match self.parts.pop_front()? {
             Part::Loaded(held) => Some(held),
-            Part::Logged(mut run) => run.next(),
+            Part::Logged(mut run) => run.pop_front(),
         }
     }
 
@@ -104,7 +101,7 @@ impl Waiting {
         self.parts.iter().flat_map(|part| {
             let (held, run) = match part {
                 Part::Loaded(held) => (held.position(), None),
-                Part::Logged(run) => (None, Some(run.cursor())),
+                Part::Logged(run) => (None, Some(run.events())),
             };
             held.into_iter().chain(run.into_iter().flatten().filter_map(|held| held.position()))
         })
@@ -116,7 +113,7 @@ impl Waiting {
             match part {
                 Part::Loaded(held) => change(held).into_iter().for_each(|held| self.push_back(held)),
                 Part::Logged(run) => {
-                    run.cursor().filter_map(&mut change).for_each(|held| self.push_back(held));
+                    run.events().filter_map(&mut change).for_each(|held| self.push_back(held));
                 }
             }
         }
@@ -127,140 +124,9 @@ impl Part {
     fn first_number(&self) -> u64 {
         match self {
             Self::Loaded(held) => held.number,
-            Self::Logged(run) => run.number,
+            Self::Logged(run) => run.first_number(),
         }
     }
-}
-
-/// Events with consecutive numbers that are only in the log; at least one.
-///
-/// Each position is what it differs by from where the one before it ends, as varints: neighbours in a log differ by little.
-#[derive(Debug)]
-struct Run {
-    /// The first event's number.
-    number: u64,
-    /// When one was accepted that is as old as the first one, or older.
-    since: Instant,
-    events: usize,
-    bytes: Vec<u8>,
-    /// How many of the bytes are read.
-    read: usize,
-    /// Where what was read ends.
-    front: End,
-    /// Where the last one ends.
-    back: End,
-}
-
-/// Where a record ends.
-#[derive(Clone, Copy, Debug, Default)]
-struct End {
-    segment: u64,
-    offset: u32,
-}
-
-impl Run {
-    /// A run of one event, if that is in the log.
-    fn of(held: &Held) -> Option<Self> {
-        let position = held.position()?;
-        // The first record of a segment is not far from its beginning; any other costs some bytes once.
-        let before = End { segment: position.segment, offset: 0 };
-        let mut run = Self {
-            number: held.number,
-            since: held.since,
-            events: 1,
-            bytes: Vec::new(),
-            read: 0,
-            front: before,
-            back: before,
-        };
-        run.encode(position);
-        Some(run)
-    }
-
-    /// Appends an event, if it is the next one and there is room.
-    fn push(&mut self, held: &Held) -> bool {
-        let is_next = Some(held.number) == u64::try_from(self.events).ok().map(|events| self.number + events);
-        let fits = is_next && self.bytes.len() + POSITION_BYTES <= RUN_BYTES;
-        let Some(position) = held.position().filter(|_| fits) else { return false };
-        self.encode(position);
-        self.events += 1;
-        true
-    }
-
-    fn encode(&mut self, position: Position) {
-        let segments = position.segment.wrapping_sub(self.back.segment).cast_signed();
-        encode_varint(zigzag(segments), &mut self.bytes);
-        let from = if segments == 0 { self.back.offset } else { 0 };
-        encode_varint(zigzag(i64::from(position.offset) - i64::from(from)), &mut self.bytes);
-        encode_varint(position.length.into(), &mut self.bytes);
-        self.back = End::of(position);
-    }
-
-    /// Takes the first event.
-    fn next(&mut self) -> Option<Held> {
-        let mut cursor = self.cursor();
-        let held = cursor.next()?;
-        let read = self.bytes.len() - cursor.bytes.len();
-        (self.front, self.read) = (cursor.at, read);
-        self.number += 1;
-        self.events -= 1;
-        Some(held)
-    }
-
-    /// The first event, which stays.
-    fn clone_front(&self) -> Option<Held> {
-        self.cursor().next()
-    }
-
-    fn cursor(&self) -> Cursor<'_> {
-        let bytes = self.bytes.get(self.read..).unwrap_or_default();
-        Cursor { bytes, at: self.front, number: self.number, since: self.since }
-    }
-}
-
-/// Reads a run.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: End,
-    number: u64,
-    since: Instant,
-}
-
-impl Iterator for Cursor<'_> {
-    type Item = Held;
-
-    fn next(&mut self) -> Option<Held> {
-        if self.bytes.is_empty() {
-            return None;
-        }
-        let mut varint = || decode_varint(&mut self.bytes).ok();
-        let segments = unzigzag(varint()?);
-        let distance = unzigzag(varint()?);
-        let length = u32::try_from(varint()?).ok()?;
-        let from = if segments == 0 { self.at.offset } else { 0 };
-        let segment = self.at.segment.wrapping_add_signed(segments);
-        let offset = u32::try_from(i64::from(from) + distance).ok()?;
-        let position = Position { segment, offset, length };
-        self.at = End::of(position);
-        let number = self.number;
-        self.number += 1;
-        Some(Held::left_to_log(number, position, self.since))
-    }
-}
-
-impl End {
-    fn of(position: Position) -> Self {
-        Self { segment: position.segment, offset: position.offset.saturating_add(position.length) }
-    }
-}
-
-/// A number whose distance from zero tells how long its varint is.
-fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)).cast_unsigned()
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
 #[cfg(test)]
@@ -341,9 +207,9 @@ mod tests {
             .iter()
             .map(|part| match part {
                 Part::Loaded(_) => panic!("it is only in the log"),
-                Part::Logged(run) => run.bytes.capacity() + size_of::<Run>() + size_of::<Part>(),
+                Part::Logged(run) => run.memory() + size_of::<Part>(),
             })
             .sum();
-        assert!(bytes < 8 * 100_000, "{bytes} bytes");
+        assert!(bytes < 4 * 100_000, "{bytes} bytes");
     }
 }

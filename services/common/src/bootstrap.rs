@@ -10,6 +10,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -17,6 +18,10 @@ use crate::{
     handle::Handle,
     telemetry::Telemetry,
 };
+
+// Here, so that every binary has it.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;

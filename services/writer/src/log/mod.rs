@@ -97,7 +97,7 @@ const BUFFER_BYTES: usize = if cfg!(test) { 256 } else { 256 * 1024 };
 /// its blocks where they are, so its sync has nothing to wait for but its own bytes: on ext4 it takes half the time.
 const GROWTH: u32 = if cfg!(test) { 400 } else { 256 * 1024 };
 /// What has more bytes takes long enough to be written once.
-const MAX_OVER_ZEROS: u32 = if cfg!(test) { 300 } else { 64 * 1024 };
+const MAX_OVER_ZEROS: u32 = if cfg!(test) { 300 } else { 16 * 1024 };
 
 #[derive(Debug)]
 struct Active<T> {

@@ -27,7 +27,7 @@ pub mod record;
 mod segment;
 mod settled;
 
-use std::io;
+use std::{io, ops::Range};
 
 use self::{
     fs::FileSystem,
@@ -97,7 +97,7 @@ const BUFFER_BYTES: usize = if cfg!(test) { 256 } else { 256 * 1024 };
 /// its blocks where they are, so its sync has nothing to wait for but its own bytes: on ext4 it takes half the time.
 const GROWTH: u32 = if cfg!(test) { 400 } else { 256 * 1024 };
 /// What has more bytes takes long enough to be written once.
-const MAX_OVER_ZEROS: u32 = if cfg!(test) { 300 } else { 16 * 1024 };
+const MAX_OVER_ZEROS: usize = if cfg!(test) { 300 } else { 16 * 1024 };
 
 #[derive(Debug)]
 struct Active<T> {
@@ -105,7 +105,7 @@ struct Active<T> {
     file: T,
     /// Everything before is written, synced and acknowledged.
     length: u32,
-    /// Where the zeros end that follow.
+    /// Where the zeros end that follow; beyond everything when there shall be no more.
     zeros: u32,
 }
 
@@ -129,7 +129,12 @@ impl<F: FileSystem> Log<F> {
         };
         let start = active.length;
         let (appended, positions) = self.append(&mut active, records);
-        if let Err(error) = appended.and_then(|()| self.fs.sync(&mut active.file)) {
+        let end = positions.last().map_or(start, |last| last.offset + last.length);
+        let synced = appended.and_then(|()| {
+            self.grow(&mut active, start..end);
+            self.fs.sync(&mut active.file)
+        });
+        if let Err(error) = synced {
             // What of it reached the disk is unknown. None of it was acknowledged, and none of it should come back; if it
             // cannot be cut off now, recovery takes what is whole of it for what it is, and the table for once only.
             if self.fs.truncate(&mut active.file, start).is_ok() {
@@ -137,7 +142,7 @@ impl<F: FileSystem> Log<F> {
             }
             return Err(error);
         }
-        active.length = positions.last().map_or(start, |last| last.offset + last.length);
+        active.length = end;
         self.before = Header { before: active.number, acknowledged: active.length };
         self.active = Some(active);
         Ok(positions)
@@ -161,13 +166,7 @@ impl<F: FileSystem> Log<F> {
                 let length = size(bytes.len() - before)?;
                 positions.push(Position { segment: active.number, offset, length });
                 offset = offset.checked_add(length).ok_or_else(segment::too_large)?;
-                let is_last = index + 1 == records.len();
-                if is_last && offset > active.zeros && offset - group <= MAX_OVER_ZEROS {
-                    let grown = offset.checked_next_multiple_of(GROWTH).unwrap_or(offset);
-                    active.zeros = grown.min(self.segment_bytes).max(offset);
-                    bytes.resize(bytes.len() + (offset..active.zeros).len(), 0);
-                }
-                if bytes.len() >= BUFFER_BYTES || is_last {
+                if bytes.len() >= BUFFER_BYTES || index + 1 == records.len() {
                     self.fs.write(&mut active.file, written, &bytes)?;
                     written += size(bytes.len())?;
                     bytes.clear();
@@ -180,6 +179,24 @@ impl<F: FileSystem> Log<F> {
         bytes.shrink_to(2 * BUFFER_BYTES);
         self.buffer = bytes;
         (appended, positions)
+    }
+
+    /// Writes zeros behind a group that came to where the last ones end, if that is worth it.
+    fn grow(&self, active: &mut Active<F::File>, group: Range<u32>) {
+        let end = group.end;
+        let grown = end.checked_next_multiple_of(GROWTH).unwrap_or(end).min(self.segment_bytes);
+        if end <= active.zeros || group.len() > MAX_OVER_ZEROS || grown <= end {
+            return;
+        }
+        let zeros = vec![0; (end..grown).len()];
+        active.zeros = match self.fs.write(&mut active.file, end, &zeros) {
+            Ok(()) => grown,
+            Err(_) => {
+                // A disk that is nearly full has no room for them, and may have some for records.
+                let _ = self.fs.truncate(&mut active.file, end);
+                u32::MAX
+            }
+        };
     }
 
     /// The segment that records are appended to, which must not be removed, and how many bytes it has.

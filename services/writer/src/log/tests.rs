@@ -292,6 +292,20 @@ fn small_groups_are_written_over_zeros_and_large_ones_only_once() {
 }
 
 #[test]
+fn a_disk_without_room_for_zeros_takes_records_to_its_last_bytes() {
+    let fs = Simulated::default();
+    let (mut log, _) = Log::open(fs.clone(), 10 * GROWTH).unwrap();
+    let length = u32::try_from(record(1).length()).unwrap();
+    fs.fill_up(HEADER + 3 * length as usize);
+    for number in [1, 2, 4] {
+        log.commit(&[record(number)]).unwrap();
+    }
+    log.commit(&[record(5)]).unwrap_err();
+    let (_, recovered) = Log::open(fs.kill(), 10 * GROWTH).unwrap();
+    assert_eq!((recovered.records.len(), recovered.torn_bytes), (3, 0));
+}
+
+#[test]
 fn what_a_failed_group_leaves_behind_is_no_damage() {
     for (seed, call) in (0..100).zip([Call::Truncate, Call::Sync].into_iter().cycle()) {
         let fs = Simulated::default();

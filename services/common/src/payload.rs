@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(get_dict_id_from_dict(DICTIONARY), Some(DICTIONARY_ID));
         assert_eq!(
             hex::encode(Sha256::digest(DICTIONARY)),
-            "7413b2724eb48c4178e77a31119c649237de586c1675fdf7999e50965a746ce0"
+            "9236f9b95ad7d722990e26b1eef801b3dba5eeecab2238c6bfd10e948ea7955c"
         );
     }
 

@@ -193,13 +193,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_only_in_the_log_takes_a_few_bytes() {
+    /// How many bytes each event takes when those of so many projects wait, in turn, in segments of 32 MiB.
+    fn bytes_of_each(projects: u32) -> usize {
+        let in_segment = (32 << 20) / 1650;
         let mut waiting = Waiting::default();
-        for number in 0..100_000_u32 {
-            // Every twentieth record of a log with segments of 16 MiB.
-            let (segment, place) = (u64::from(number / 500), number % 500);
-            let position = Position { segment, offset: 17 + place * 33_000, length: 1650 };
+        let events = 10_000;
+        for number in 0..events {
+            let record = number * projects;
+            let (segment, place) = (u64::from(record / in_segment), record % in_segment);
+            let position = Position { segment, offset: 17 + place * 1650, length: 1500 + number % 151 };
             waiting.push_back(Held::left_to_log(number.into(), position, Instant::now()));
         }
         let bytes: usize = waiting
@@ -210,6 +212,13 @@ mod tests {
                 Part::Logged(run) => run.memory() + size_of::<Part>(),
             })
             .sum();
-        assert!(bytes < 4 * 100_000, "{bytes} bytes");
+        bytes / events as usize
+    }
+
+    #[test]
+    fn what_is_only_in_the_log_takes_a_few_bytes() {
+        let bytes = [1, 20, 1000, 5000, 10_000].map(|projects| (projects, bytes_of_each(projects)));
+        assert!(bytes.iter().all(|(_, bytes)| *bytes < 12), "{bytes:?}");
+        assert!(bytes[..2].iter().all(|(_, bytes)| *bytes < 5), "{bytes:?}");
     }
 }

@@ -1,50 +1,73 @@
-//! Where events are in a segment, in few bits for each.
+//! Where events are in the log, in few bits for each.
 
-/// Where an event is in its segment.
+/// Where an event is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
+    /// How many segments it is behind the one that its run counts from.
+    pub(super) step: u32,
     pub(super) offset: u32,
     pub(super) length: u32,
 }
 
 impl Place {
-    pub(super) fn end(self) -> u32 {
+    /// Where it ends in its segment.
+    fn end(self) -> u32 {
         self.offset.saturating_add(self.length)
+    }
+
+    /// Whether it is behind another one.
+    pub(super) fn is_behind(self, other: Self) -> bool {
+        self.step > other.step || self.step == other.step && self.offset >= other.end()
     }
 }
 
 /// Places one behind the other. Neighbours are about as long, and about as far from one another: both take as many bits as the
-/// one that needs the most, counted from the one that needs the least.
+/// one that needs the most, counted from the one that needs the least. Only the first one of each segment is told in full.
 #[derive(Debug)]
 pub(super) struct Packed {
     len: usize,
-    /// Where the first one begins.
-    start: u32,
-    /// What lies between two.
+    firsts: Box<[First]>,
+    /// What lies between two in one segment.
     gaps: Numbers,
     lengths: Numbers,
     words: Box<[u64]>,
 }
 
+/// The first place of a segment.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    index: usize,
+    step: u32,
+    offset: u32,
+}
+
 impl Packed {
-    /// Packs places of which none begins before the one in front of it ends.
+    /// Packs places of which each is behind the one in front of it.
     pub(super) fn of(places: &[Place]) -> Self {
-        let gaps = places.windows(2).map(|pair| pair[1].offset - pair[0].end());
+        // None where a segment begins.
+        let gap = |(index, place): (usize, &Place)| {
+            let before = index.checked_sub(1).and_then(|before| places.get(before));
+            before.filter(|before| before.step == place.step).map(|before| place.offset - before.end())
+        };
+        let gaps = places.iter().enumerate().map(gap);
+        let first = |(index, place): (usize, &Place)| {
+            let Place { step, offset, .. } = *place;
+            gap((index, place)).is_none().then_some(First { index, step, offset })
+        };
         let lengths = places.iter().map(|place| place.length);
         let mut packed = Self {
             len: places.len(),
-            start: places.first().map_or(0, |place| place.offset),
-            gaps: Numbers::of(gaps.clone()),
+            firsts: places.iter().enumerate().filter_map(first).collect(),
+            gaps: Numbers::of(gaps.clone().flatten()),
             lengths: Numbers::of(lengths.clone()),
             words: Box::default(),
         };
-        let bits = places.len() * (packed.gaps.width + packed.lengths.width);
+        let bits = places.len() * usize::from(packed.gaps.width + packed.lengths.width);
         packed.words = vec![0; bits.div_ceil(64)].into();
         let mut at = 0;
-        // Behind the last one nothing follows.
-        for (length, gap) in lengths.zip(gaps.chain([packed.gaps.least])) {
+        for (gap, length) in gaps.zip(lengths) {
+            packed.gaps.put(&mut packed.words, &mut at, gap.unwrap_or(packed.gaps.least));
             packed.lengths.put(&mut packed.words, &mut at, length);
-            packed.gaps.put(&mut packed.words, &mut at, gap);
         }
         packed
     }
@@ -55,10 +78,17 @@ impl Packed {
 
     /// The places, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
-        let (mut at, mut offset) = (0, self.start);
-        (0..self.len).map(move |_| {
-            let place = Place { offset, length: self.lengths.get(&self.words, &mut at) };
-            offset = place.end().saturating_add(self.gaps.get(&self.words, &mut at));
+        let mut firsts = self.firsts.iter().peekable();
+        let (mut at, mut step, mut end) = (0, 0, 0_u32);
+        (0..self.len).map(move |index| {
+            let gap = self.gaps.get(&self.words, &mut at);
+            let length = self.lengths.get(&self.words, &mut at);
+            let mut offset = end.saturating_add(gap);
+            if let Some(first) = firsts.next_if(|first| first.index == index) {
+                (step, offset) = (first.step, first.offset);
+            }
+            let place = Place { step, offset, length };
+            end = place.end();
             place
         })
     }
@@ -66,7 +96,7 @@ impl Packed {
     /// How many bytes it takes beyond itself.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.words)
+        size_of_val(&*self.words) + size_of_val(&*self.firsts)
     }
 }
 
@@ -74,14 +104,15 @@ impl Packed {
 #[derive(Clone, Copy, Debug)]
 struct Numbers {
     least: u32,
-    width: usize,
+    width: u8,
 }
 
 impl Numbers {
     fn of(numbers: impl Iterator<Item = u32> + Clone) -> Self {
         let least = numbers.clone().min().unwrap_or(0);
         let range = numbers.max().unwrap_or(0) - least;
-        Self { least, width: range.checked_ilog2().map_or(0, |highest| highest as usize + 1) }
+        let zeros = range.leading_zeros();
+        Self { least, width: u8::try_from(u32::BITS - zeros).unwrap_or(32) }
     }
 
     /// Writes one of them to the bits from `at` on, which are zeros.
@@ -93,7 +124,7 @@ impl Numbers {
         for (word, half) in words.iter_mut().skip(word).zip(halves) {
             *word |= half;
         }
-        *at += self.width;
+        *at += usize::from(self.width);
     }
 
     /// Reads one of them from the bits from `at` on.
@@ -101,7 +132,7 @@ impl Numbers {
         let (word, shift) = split(*at);
         let half = |word: usize| words.get(word).copied().unwrap_or(0);
         let bits = half(word) >> shift | half(word + 1).unbounded_shl(64 - shift);
-        *at += self.width;
+        *at += usize::from(self.width);
         self.least + u32::try_from(bits & ((1 << self.width) - 1)).unwrap_or(u32::MAX)
     }
 }
@@ -122,16 +153,17 @@ mod tests {
     proptest! {
         #[test]
         fn places_come_back(
-            start in 0..u32::MAX / 2,
-            gaps_and_lengths in prop::collection::vec((0..1_u32 << 20, 0..1_u32 << 20), 0..600),
+            steps in prop::collection::vec((0..20_u8, 0..1_u32 << 20, 0..1_u32 << 20), 0..600),
         ) {
-            let mut end = start;
-            let places: Vec<Place> = gaps_and_lengths
+            let mut last = Place { step: 0, offset: 7, length: 0 };
+            let places: Vec<Place> = steps
                 .into_iter()
-                .map(|(gap, length)| {
-                    let place = Place { offset: end + gap, length };
-                    end = place.end();
-                    place
+                .map(|(segments, gap, length)| {
+                    last = match segments {
+                        0 => Place { step: last.step + 1, offset: gap, length },
+                        _ => Place { step: last.step, offset: last.end() + gap, length },
+                    };
+                    last
                 })
                 .collect();
             let packed = Packed::of(&places);
@@ -144,12 +176,17 @@ mod tests {
     fn places_that_are_all_alike_take_no_bits_and_the_widest_ones_all() {
         for (gap, length) in [(0, 0), (33_000, 1650)] {
             let places: Vec<Place> =
-                (0..100).map(|index| Place { offset: index * (gap + length), length }).collect();
+                (0..100).map(|index| Place { step: 3, offset: index * (gap + length), length }).collect();
             let packed = Packed::of(&places);
             assert_eq!(packed.iter().collect::<Vec<_>>(), places);
-            assert_eq!(packed.memory(), 0);
+            assert_eq!(packed.memory(), size_of::<First>());
         }
-        let places = [Place { offset: 0, length: 0 }, Place { offset: 0, length: u32::MAX }];
+        let places = [
+            Place { step: 0, offset: 0, length: 0 },
+            Place { step: 0, offset: 0, length: u32::MAX },
+            Place { step: u32::MAX, offset: 0, length: 0 },
+            Place { step: u32::MAX, offset: u32::MAX, length: 9 },
+        ];
         assert_eq!(Packed::of(&places).iter().collect::<Vec<_>>(), places);
     }
 }

@@ -10,19 +10,18 @@ use super::{
 };
 use crate::log::Position;
 
-/// The most events of a run. While events are added to it or taken from it, it has eight bytes for each.
-const RUN_EVENTS: usize = 512;
+/// The most events of a run. While events are added to it or taken from it, it has twelve bytes for each.
+const RUN_EVENTS: usize = 256;
 
-/// Events with consecutive numbers that are only in the log, one behind the other in one segment; at least one.
+/// Events with consecutive numbers that are only in the log, one behind the other; at least one.
 #[derive(Debug)]
 pub(super) struct Run {
     /// The first event's number.
     number: u64,
     /// When one was accepted that is as old as the first one, or older.
     since: Instant,
+    /// The segment that the places are counted from.
     segment: u64,
-    /// Where the last one ends.
-    end: u32,
     places: Places,
 }
 
@@ -37,27 +36,26 @@ impl Run {
     /// A run of one event, if that is in the log.
     pub(super) fn of(held: &Held) -> Option<Self> {
         let Position { segment, offset, length } = held.position()?;
-        let place = Place { offset, length };
-        let places = Places::Open(VecDeque::from([place]));
-        Some(Self { number: held.number, since: held.since, segment, end: place.end(), places })
+        let places = Places::Open(VecDeque::from([Place { step: 0, offset, length }]));
+        Some(Self { number: held.number, since: held.since, segment, places })
     }
 
     /// Appends an event, if it is the next one and there is room.
     pub(super) fn push(&mut self, held: &Held) -> bool {
         let Places::Open(places) = &mut self.places else { return false };
-        if places.len() >= RUN_EVENTS {
-            return false;
-        }
         let is_next =
             Some(held.number) == u64::try_from(places.len()).ok().map(|events| self.number + events);
-        let is_behind = |position: &Position| position.segment == self.segment && position.offset >= self.end;
-        let Some(position) = held.position().filter(|position| is_next && is_behind(position)) else {
-            return false;
-        };
-        let place = Place { offset: position.offset, length: position.length };
-        places.push_back(place);
-        self.end = place.end();
-        true
+        let place = held.position().and_then(|Position { segment, offset, length }| {
+            let step = u32::try_from(segment.checked_sub(self.segment)?).ok()?;
+            Some(Place { step, offset, length })
+        });
+        match (place, places.back()) {
+            (Some(place), Some(last)) if is_next && places.len() < RUN_EVENTS && place.is_behind(*last) => {
+                places.push_back(place);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Has it take less memory, now that no more is added to it.
@@ -114,8 +112,9 @@ impl Run {
         (self.number..).zip(places).map(|(number, place)| self.held(number, place))
     }
 
-    fn held(&self, number: u64, Place { offset, length }: Place) -> Held {
-        Held::left_to_log(number, Position { segment: self.segment, offset, length }, self.since)
+    fn held(&self, number: u64, Place { step, offset, length }: Place) -> Held {
+        let segment = self.segment + u64::from(step);
+        Held::left_to_log(number, Position { segment, offset, length }, self.since)
     }
 
     /// About how many bytes it takes of memory.

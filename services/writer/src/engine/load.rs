@@ -42,7 +42,8 @@ pub(super) async fn load<F: FileSystem>(
         });
         let read = match reading.await {
             Ok(read) => read,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            // The runtime goes down: what was not loaded is left to the log.
+            Err(error) => std::panic::resume_unwind(error.try_into_panic().ok()?),
         };
         missing = Vec::new();
         for (place, position, event) in read {

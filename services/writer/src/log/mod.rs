@@ -1,6 +1,6 @@
 //! The log of a shard: what makes an acknowledged event survive.
 //!
-//! A directory of append-only segments, `00000000000000000001.log` and so on. Records are appended in groups, and a group
+//! A directory of segments, `00000000000000000001.log` and so on. Records follow one another in groups, and a group
 //! is acknowledged only after its `fdatasync` ([`Log::commit`]); a segment's directory entry is synced before anything in
 //! it is acknowledged. A segment is removed when all of its events are settled, which its owner counts; until then it is
 //! [noted](note) which of them are, so that a restart has little to do again.
@@ -13,7 +13,8 @@
 //! A fault of the disk may damage what was acknowledged. What cannot be read is told apart by how far its segment is known
 //! to be acknowledged: each record says where its group begins, and each segment how far the one before had come. What lies
 //! below is lost, which is reported and counted; what lies beyond was never promised, and is cut off or passed over. Only of
-//! the last group of the last segment it cannot be told whether it was torn or damaged. A failed write or sync leaves it
+//! the last group of the last segment it cannot be told whether it was torn or damaged, and groups in front of it that the disk
+//! gave back as zeros cannot be told from what was never written. A failed write or sync leaves it
 //! unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its last acknowledged
 //! byte if the disk lets it, and the next group begins a new one. Zeros at the end of a segment are what it grew by, and
 //! nothing was written there yet.
@@ -87,6 +88,8 @@ pub struct Log<F: FileSystem> {
     active: Option<Active<F::File>>,
     /// What the next segment says of the one before it.
     before: Header,
+    /// Whether the next segment grows by zeros: not when what was written last has failed, which may be for want of room.
+    grows: bool,
     /// Where records are encoded, empty between groups.
     buffer: Vec<u8>,
 }
@@ -115,17 +118,26 @@ impl<F: FileSystem> Log<F> {
     pub fn open(fs: F, segment_bytes: u32) -> Result<(Self, Recovered), OpenError> {
         let recovered = read::recover(&fs)?;
         let next = recovered.last_segment + 1;
-        let log =
-            Self { fs, segment_bytes, next, active: None, before: recovered.before, buffer: Vec::new() };
+        let log = Self {
+            fs,
+            segment_bytes,
+            next,
+            active: None,
+            before: recovered.before,
+            grows: true,
+            buffer: Vec::new(),
+        };
         Ok((log, recovered))
     }
 
     /// Appends records and syncs them, and says where each is. After an error none of them may be acknowledged; the next
     /// call begins a new segment, and so finds out whether the disk takes anything again.
     pub fn commit<P: AsRef<[u8]>>(&mut self, records: &[Record<P>]) -> io::Result<Vec<Position>> {
+        // Until it is known to have gone well.
+        let grows = std::mem::replace(&mut self.grows, false);
         let mut active = match self.active.take() {
             Some(active) if active.length < self.segment_bytes => active,
-            _ => self.begin()?,
+            _ => self.begin(grows)?,
         };
         let start = active.length;
         let (appended, positions) = self.append(&mut active, records);
@@ -142,6 +154,7 @@ impl<F: FileSystem> Log<F> {
             }
             return Err(error);
         }
+        self.grows = true;
         active.length = end;
         self.before = Header { before: active.number, acknowledged: active.length };
         self.active = Some(active);
@@ -189,14 +202,12 @@ impl<F: FileSystem> Log<F> {
             return;
         }
         let zeros = vec![0; (end..grown).len()];
-        active.zeros = match self.fs.write(&mut active.file, end, &zeros) {
-            Ok(()) => grown,
-            Err(_) => {
-                // A disk that is nearly full has no room for them, and may have some for records.
-                let _ = self.fs.truncate(&mut active.file, end);
-                u32::MAX
-            }
-        };
+        active.zeros = grown;
+        if self.fs.write(&mut active.file, end, &zeros).is_err() {
+            // A disk that is nearly full has no room for them, and may have some for records.
+            let _ = self.fs.truncate(&mut active.file, end);
+            active.zeros = u32::MAX;
+        }
     }
 
     /// The segment that records are appended to, which must not be removed, and how many bytes it has.
@@ -219,7 +230,7 @@ impl<F: FileSystem> Log<F> {
         self.active = None;
     }
 
-    fn begin(&mut self) -> io::Result<Active<F::File>> {
+    fn begin(&mut self, grows: bool) -> io::Result<Active<F::File>> {
         let number = self.next;
         // A number is used once, also when its segment could not be begun.
         self.next += 1;
@@ -231,7 +242,7 @@ impl<F: FileSystem> Log<F> {
         self.fs.reserve(&file, self.segment_bytes);
         let length = size(segment::HEADER)?;
         self.before = Header { before: number, acknowledged: length };
-        Ok(Active { number, file, length, zeros: length })
+        Ok(Active { number, file, length, zeros: if grows { length } else { u32::MAX } })
     }
 }
 

@@ -7,7 +7,7 @@
 //! u32     checksum       CRC32C of before and acknowledged
 //! ```
 //!
-//! Numbers are little-endian. Records follow.
+//! Numbers are little-endian. Records follow, and zeros where there may be more.
 
 use std::io;
 

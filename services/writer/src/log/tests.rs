@@ -366,6 +366,8 @@ fn after_a_failure_the_next_group_begins_a_new_segment() {
     log.commit(&[record(1)]).unwrap_err();
     let third = log.commit(&[record(2)]).unwrap()[0];
     assert!(third.segment > first.segment);
+    let length = fs.content(&name(third.segment)).len();
+    assert_eq!(length, (third.offset + third.length) as usize, "there may be no room for zeros");
     let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
     let found: Vec<Position> = recovered.records.iter().map(|found| found.position).collect();
     assert_eq!(found, [first, third], "what failed was cut off");

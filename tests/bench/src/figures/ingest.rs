@@ -35,7 +35,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         (options.events.unwrap_or(100_000), options.rounds.unwrap_or(3), Duration::from_secs(15))
     };
     let samples = Generator::new(options.seed).take(usize::try_from(events)?, PROJECTS)?;
-    // `--events` is no less.
+    // There are at least so many: `--events` takes no fewer.
     bench.report.sizes(&samples[..1000])?;
     let projects = bench.projects(PROJECTS).await?;
     let mut all = Rounds::default();

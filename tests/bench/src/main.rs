@@ -17,7 +17,7 @@ use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    figures::{ack, http, ingest, outage, projects, transcode},
+    figures::{ack, http, ingest, outage, projects, restart, transcode},
     options::{Figure, Options},
     setup::Bench,
 };
@@ -62,6 +62,9 @@ async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     }
     if bench.options.wants(Figure::Outage) {
         outage::run(bench).await?;
+    }
+    if bench.options.wants(Figure::Restart) {
+        restart::run(bench).await?;
     }
     Ok(())
 }

@@ -26,8 +26,8 @@ pub(crate) struct Options {
     /// What the events are made from: the same seed makes the same events.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// For `ingest` and `http`: how many events. [default: 100000]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1000..=500_000))]
+    /// For `ingest`, `http` and `restart`: how many events. [default: 100000, and 1000000 for `restart`]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
     pub(crate) events: Option<u32>,
     /// For `ingest`, `http`, `transcode` and `projects`: how often each is measured; the median counts. [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -61,6 +61,8 @@ pub(crate) enum Figure {
     Projects,
     /// The writer's memory while PostgreSQL is away, and whether all is stored afterwards.
     Outage,
+    /// The memory of a writer that finds a million events in its log.
+    Restart,
     /// All of them.
     All,
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use mesher_writer::{
     admission::restore,
-    log::{Log, OpenError, Position, Reader, Record, Recovered},
+    log::{Log, OpenError, Position, Reader, Record, Recovered, RecoveredRecord},
     row::Column,
 };
 
@@ -21,6 +21,20 @@ use self::{
 
 /// Small: a few records fill a segment.
 const SEGMENT_BYTES: u32 = 2000;
+
+/// What is found in a log.
+#[derive(Debug)]
+struct Opened {
+    records: Vec<RecoveredRecord>,
+    recovered: Recovered,
+}
+
+fn open(memory: &Memory) -> Result<(Log<Memory>, Opened), OpenError> {
+    let mut records = Vec::new();
+    let (log, recovered) = Log::open(memory.clone(), SEGMENT_BYTES, |record| records.push(record))?;
+    assert_eq!(recovered.unsettled, records.len());
+    Ok((log, Opened { records, recovered }))
+}
 
 /// Takes `data` for instructions: to put files together, or to write a log and then change bytes of it.
 pub fn log_reader(data: &[u8]) {
@@ -36,8 +50,8 @@ pub fn log_reader(data: &[u8]) {
 /// Opens files of any content.
 fn any_files(memory: &Memory) {
     let before = memory.files();
-    match Log::open(memory.clone(), SEGMENT_BYTES) {
-        Ok((log, recovered)) => opened_as_it_should(&before, memory, log, &recovered),
+    match open(memory) {
+        Ok((log, opened)) => opened_as_it_should(&before, memory, log, &opened),
         Err(error) => {
             let found = oracle::unknown_format(&before);
             let said = match error {
@@ -51,7 +65,7 @@ fn any_files(memory: &Memory) {
 }
 
 /// Compares what was found, and what was left, with what a reader finds that goes byte by byte.
-fn opened_as_it_should(before: &Files, memory: &Memory, mut log: Log<Memory>, recovered: &Recovered) {
+fn opened_as_it_should(before: &Files, memory: &Memory, mut log: Log<Memory>, opened: &Opened) {
     let segments = oracle::segments(before);
     assert_eq!(oracle::unknown_format(before), None, "a log of another version was opened");
     let found = records(&segments);
@@ -59,15 +73,18 @@ fn opened_as_it_should(before: &Files, memory: &Memory, mut log: Log<Memory>, re
         assert_eq!(Reader::new(memory).read(*position).ok().as_ref(), Some(record));
         restored_or_not(record);
     }
-    every_byte_is_accounted_for(&segments, recovered);
+    every_byte_is_accounted_for(&segments, opened);
     only_what_was_torn_is_gone(before, &segments, &memory.files());
-    reopens_as_it_is(memory, recovered);
+    reopens_as_it_is(memory, opened);
 
     let added = files::record(9, 40);
     let Ok(added_at) = log.commit(std::slice::from_ref(&added)) else {
         panic!("a log that was opened takes no record");
     };
-    assert!(added_at[0].segment > recovered.last_segment, "{added_at:?} is in a segment that was there");
+    assert!(
+        added_at[0].segment > opened.recovered.last_segment,
+        "{added_at:?} is in a segment that was there"
+    );
     // Were the new segment to say more, what was torn would be called lost from now on.
     let last = segments.iter().rfind(|segment| !segment.was_only_begun());
     let known = last.map(|last| (last.number, last.acknowledged));
@@ -79,12 +96,12 @@ fn opened_as_it_should(before: &Files, memory: &Memory, mut log: Log<Memory>, re
     );
     let added = Found { position: added_at[0], record: added, group: HEADER };
     assert_eq!(records(&now), [found, vec![added]].concat());
-    let reopened = open(memory);
+    let reopened = open_again(memory);
     every_byte_is_accounted_for(&now, &reopened);
     // A header may have been made up that says something of the new segment, too.
-    let mut damage = reopened.damage;
+    let mut damage = reopened.recovered.damage;
     damage.retain(|damage| oracle::number(&damage.segment) != Some(added_at[0].segment));
-    assert_eq!(damage, recovered.damage, "what comes later makes no damage of what was torn");
+    assert_eq!(damage, opened.recovered.damage, "what comes later makes no damage of what was torn");
 }
 
 fn records(segments: &[Segment]) -> Vec<Found> {
@@ -106,15 +123,13 @@ fn restored_or_not(record: &Record) {
 }
 
 /// Header, records, what is lost and what is torn of each segment are all that there is of it.
-fn every_byte_is_accounted_for(segments: &[Segment], recovered: &Recovered) {
+fn every_byte_is_accounted_for(segments: &[Segment], opened: &Opened) {
+    let Opened { records: found, recovered } = opened;
     let expected = records(segments);
     let positions: Vec<Position> = expected.iter().map(|found| found.position).collect();
-    assert_eq!(positions, positions_of(recovered));
-    for (Found { record, .. }, found) in expected.iter().zip(&recovered.records) {
-        assert_eq!(
-            (found.project, found.id, found.received_at),
-            (record.project, record.id, record.received_at)
-        );
+    assert_eq!(positions, positions_of(opened));
+    for (Found { record, .. }, found) in expected.iter().zip(found) {
+        assert_eq!((found.project, found.received_at), (record.project, record.received_at));
     }
     let mut reported = 0;
     for segment in segments {
@@ -153,25 +168,25 @@ fn only_what_was_torn_is_gone(before: &Files, segments: &[Segment], after: &File
 }
 
 /// What was cut off once is gone; the rest is found again, however often.
-fn reopens_as_it_is(memory: &Memory, recovered: &Recovered) {
+fn reopens_as_it_is(memory: &Memory, opened: &Opened) {
     let left = memory.files();
-    let again = open(memory);
-    assert_eq!(again.records, recovered.records);
-    assert_eq!(again.damage, recovered.damage);
-    assert!(again.segments.keys().eq(recovered.segments.keys()));
+    let again = open_again(memory);
+    assert_eq!(again.records, opened.records);
+    assert_eq!(again.recovered.damage, opened.recovered.damage);
+    assert!(again.recovered.segments.keys().eq(opened.recovered.segments.keys()));
     every_byte_is_accounted_for(&oracle::segments(&left), &again);
     assert!(memory.files() == left, "what was left is cut again");
 }
 
-fn open(memory: &Memory) -> Recovered {
-    match Log::open(memory.clone(), SEGMENT_BYTES) {
-        Ok((_, recovered)) => recovered,
+fn open_again(memory: &Memory) -> Opened {
+    match open(memory) {
+        Ok((_, opened)) => opened,
         Err(error) => panic!("what was opened once is opened again: {error}"),
     }
 }
 
-fn positions_of(recovered: &Recovered) -> Vec<Position> {
-    recovered.records.iter().map(|record| record.position).collect()
+fn positions_of(opened: &Opened) -> Vec<Position> {
+    opened.records.iter().map(|record| record.position).collect()
 }
 
 /// Writes a log and changes bytes of it: what was not touched is found, where it was, and nothing else.
@@ -181,15 +196,15 @@ fn changed_log(mut choices: Choices<'_>) {
     is_as_written(&oracle::segments(&memory.files()), &written);
     let Mutated { touched, unknown_format } = files::mutate(&memory, &mut choices);
     let before = memory.files();
-    let opened = Log::open(memory.clone(), SEGMENT_BYTES);
+    let opened = open(&memory);
     if unknown_format {
         assert!(matches!(opened, Err(OpenError::UnknownFormat { .. })), "{opened:?}");
         return;
     }
-    let Ok((log, recovered)) = opened else { panic!("a changed log is not opened: {opened:?}") };
+    let Ok((log, opened)) = opened else { panic!("a changed log is not opened: {opened:?}") };
     let (hit, whole): (Vec<&Found>, Vec<&Found>) =
         written.iter().partition(|found| touched.hits(found.position));
-    assert_eq!(positions_of(&recovered), whole.iter().map(|found| found.position).collect::<Vec<_>>());
+    assert_eq!(positions_of(&opened), whole.iter().map(|found| found.position).collect::<Vec<_>>());
     for Found { position, record, .. } in &whole {
         assert_eq!(Reader::new(&memory).read(*position).ok().as_ref(), Some(record));
     }
@@ -202,14 +217,14 @@ fn changed_log(mut choices: Choices<'_>) {
         let is_behind = |other: &&Found| {
             other.position.segment == position.segment && other.group >= position.offset + position.length
         };
-        let reported = recovered.damage.iter().any(|damage| {
+        let reported = opened.recovered.damage.iter().any(|damage| {
             oracle::number(&damage.segment) == Some(position.segment)
                 && damage.offset <= position.offset
                 && damage.offset + damage.length >= position.offset + position.length
         });
         assert!(reported || !whole.iter().any(is_behind), "{position:?} is lost, and it is not said");
     }
-    opened_as_it_should(&before, &memory, log, &recovered);
+    opened_as_it_should(&before, &memory, log, &opened);
 }
 
 /// A log that nothing went wrong with has its records, in their groups, and each segment knows all of the one before.

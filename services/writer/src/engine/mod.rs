@@ -17,6 +17,7 @@ mod blame;
 mod carry;
 mod flight;
 mod flush;
+mod found;
 mod health;
 mod held;
 mod journal;

@@ -1,16 +1,17 @@
 //! Opening the logs of all shards, with what the process before left in them.
 
 use std::{
-    cmp::Reverse,
     fs::{self, File, TryLockError},
     io,
     path::Path,
     sync::Arc,
 };
 
-use super::{segments::Segments, shard_of};
+use mesher_common::id::ProjectId;
+
+use super::{found::Found, segments::Segments};
 use crate::log::{
-    self, Log, OpenError, Position, Recovered, RecoveredRecord,
+    self, Log, OpenError, Position, Recovered,
     fs::{Directory, FileSystem},
 };
 
@@ -20,9 +21,6 @@ pub const SEGMENT_BYTES: u32 = 32 * 1024 * 1024;
 /// The file that a writer holds locked while it uses the logs beside it.
 const LOCK: &str = "lock";
 const SHARD_PREFIX: &str = "shard-";
-
-/// How many records are moved with one sync.
-const MOVED_AT_ONCE: usize = 500;
 
 /// Why the logs cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +54,8 @@ pub struct Logs<F: FileSystem = Directory> {
 pub(super) struct ShardLog<F: FileSystem> {
     pub(super) directory: F,
     pub(super) log: Log<F>,
-    /// What is not settled, in the order in which it was accepted.
-    pub(super) records: Vec<RecoveredRecord>,
+    /// Where the events are that are not settled: those of each project, in the order in which they were accepted.
+    pub(super) left: Vec<(ProjectId, Vec<Position>)>,
     pub(super) segments: Segments,
 }
 
@@ -87,21 +85,17 @@ impl<F: FileSystem> Logs<F> {
     /// Opens the logs of so many shards in a directory each; there may be more that were left by more shards.
     pub(super) fn open_in(directories: Vec<F>, shards: usize, segment_bytes: u32) -> Result<Self, LogsError> {
         let mut damaged = 0;
-        let (mut open, mut found) = (Vec::new(), Vec::new());
+        let (mut open, mut found) = (Vec::new(), Found::default());
         for (index, directory) in directories.into_iter().enumerate() {
-            let (log, recovered) = Log::open(directory.clone(), segment_bytes)?;
+            let (log, recovered) =
+                Log::open(directory.clone(), segment_bytes, |record| found.add(index, record))?;
             damaged += report(&directory, &recovered);
             // Also segments without a record are to be removed.
             let mut segments = Segments::default();
             recovered.segments.iter().for_each(|(segment, bytes)| segments.insert(*segment, (*bytes).into()));
-            open.push(ShardLog { directory, log, records: Vec::new(), segments });
-            found.extend(recovered.records.into_iter().map(|record| Found {
-                home: shard_of(record.project, shards),
-                index,
-                record,
-            }));
+            open.push(ShardLog { directory, log, left: Vec::new(), segments });
         }
-        bring_home(&mut open, once(found))?;
+        found.bring_home(&mut open, shards)?;
         for ShardLog { directory, segments, .. } in open.split_off(shards) {
             // Everything in it was moved.
             let segments: Vec<u64> = segments.iter().map(|(segment, _)| segment).collect();
@@ -111,67 +105,7 @@ impl<F: FileSystem> Logs<F> {
     }
 }
 
-impl<F: FileSystem> ShardLog<F> {
-    fn add(&mut self, record: RecoveredRecord) {
-        self.segments.add(record.position);
-        self.records.push(record);
-    }
-}
-
-/// A record, the shard that it belongs to, and the one whose log it is in.
-#[derive(Clone, Copy)]
-struct Found {
-    home: usize,
-    index: usize,
-    record: RecoveredRecord,
-}
-
-/// Each record once, in the order of their arrival. One that was carried forward, or brought to another shard, is in two
-/// places until the segment that it was in is removed.
-fn once(mut found: Vec<Found>) -> Vec<Found> {
-    let event = |found: &Found| {
-        let RecoveredRecord { received_at, id, project, .. } = found.record;
-        (received_at, id, project)
-    };
-    // The one at home comes first, and the one that was written last.
-    found.sort_unstable_by_key(|found| {
-        (event(found), found.home != found.index, Reverse(found.record.position))
-    });
-    found.dedup_by_key(|found| event(found));
-    found.sort_unstable_by_key(|found| (found.record.received_at, found.index, found.record.position));
-    found
-}
-
-/// Gives every record to the shard that it belongs to now. Those that are elsewhere are copied.
-fn bring_home<F: FileSystem>(open: &mut [ShardLog<F>], mut found: Vec<Found>) -> Result<(), LogsError> {
-    let mut moving: Vec<&mut Found> = found.iter_mut().filter(|found| found.home != found.index).collect();
-    // Stable: for each shard they stay in the order of their arrival.
-    moving.sort_by_key(|found| found.home);
-    for same in moving.chunk_by_mut(|a, b| a.home == b.home) {
-        for group in same.chunks_mut(MOVED_AT_ONCE) {
-            let mut records = Vec::with_capacity(group.len());
-            for found in &*group {
-                let from = &open[found.index].directory;
-                let read = log::Reader::new(from).read(found.record.position).map_err(io::Error::other);
-                records.push(read.map_err(|source| in_directory(from, source))?);
-            }
-            let Some(home) = group.first().map(|found| found.home) else { continue };
-            let ShardLog { directory, log, .. } = &mut open[home];
-            let positions: Vec<Position> =
-                log.commit(&records).map_err(|source| in_directory(directory, source))?;
-            for (found, position) in group.iter_mut().zip(positions) {
-                found.record.position = position;
-                found.index = home;
-            }
-        }
-    }
-    for Found { home, record, .. } in found {
-        open[home].add(record);
-    }
-    Ok(())
-}
-
-fn in_directory<F: FileSystem>(directory: &F, source: io::Error) -> LogsError {
+pub(super) fn in_directory<F: FileSystem>(directory: &F, source: io::Error) -> LogsError {
     LogsError::Io { directory: directory.directory(), source }
 }
 
@@ -198,10 +132,10 @@ fn report<F: FileSystem>(directory: &F, recovered: &Recovered) -> u64 {
             "a group in the log was not finished, and not acknowledged"
         );
     }
-    if !recovered.records.is_empty() {
+    if recovered.unsettled > 0 {
         tracing::info!(
             ?directory,
-            events = recovered.records.len(),
+            events = recovered.unsettled,
             settled = recovered.settled,
             "events were left in the log, and are stored now"
         );

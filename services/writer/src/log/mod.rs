@@ -113,10 +113,14 @@ struct Active<T> {
 }
 
 impl<F: FileSystem> Log<F> {
-    /// Opens the log in the directory of `fs`, and gives what it holds. A new segment is begun when the last one has
-    /// `segment_bytes`.
-    pub fn open(fs: F, segment_bytes: u32) -> Result<(Self, Recovered), OpenError> {
-        let recovered = read::recover(&fs)?;
+    /// Opens the log in the directory of `fs`, and gives `found` each record in it that is not noted as settled, in the order
+    /// in which they were committed. A new segment is begun when the last one has `segment_bytes`.
+    pub fn open(
+        fs: F,
+        segment_bytes: u32,
+        found: impl FnMut(RecoveredRecord),
+    ) -> Result<(Self, Recovered), OpenError> {
+        let recovered = read::recover(&fs, found)?;
         let next = recovered.last_segment + 1;
         let log = Self {
             fs,

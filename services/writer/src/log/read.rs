@@ -6,7 +6,7 @@ use std::{
     ops::Range,
 };
 
-use mesher_common::id::{EventId, ProjectId};
+use mesher_common::id::ProjectId;
 
 use super::{
     OpenError, Position,
@@ -19,9 +19,9 @@ use super::{
 /// What a log holds.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// The records that are not noted as settled, in the order in which they were committed.
-    pub records: Vec<RecoveredRecord>,
-    /// How many more records there are, which are noted as settled.
+    /// How many records there are that are not noted as settled.
+    pub unsettled: usize,
+    /// How many more there are, which are noted as settled.
     pub settled: usize,
     /// The places where the disk did not keep what was written.
     pub damage: Vec<Damage>,
@@ -42,8 +42,6 @@ pub struct RecoveredRecord {
     pub position: Position,
     /// The project that it belongs to.
     pub project: ProjectId,
-    /// Its id.
-    pub id: EventId,
     /// When the writer took it in, in microseconds since 1970.
     pub received_at: i64,
 }
@@ -77,8 +75,12 @@ struct Scan {
     acknowledged: u32,
 }
 
-/// Reads all segments, and cuts off the torn tail of each.
-pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
+/// Reads all segments, one after the other, and cuts off the torn tail of each. Gives the records that are not noted as
+/// settled to `found`, in the order in which they were committed.
+pub(super) fn recover<F: FileSystem>(
+    fs: &F,
+    mut found: impl FnMut(RecoveredRecord),
+) -> Result<Recovered, OpenError> {
     let io = |source| OpenError::Io { directory: fs.directory(), source };
     let names = fs.list().map_err(io)?;
     let segments: BTreeSet<u64> = names.iter().filter_map(|name| number(name)).collect();
@@ -106,12 +108,15 @@ pub(super) fn recover<F: FileSystem>(fs: &F) -> Result<Recovered, OpenError> {
             *known = header.acknowledged.max(*known);
         }
         let settled = if noted.contains(&segment) { settled::read(fs, segment) } else { HashSet::new() };
-        let before = recovered.records.len();
-        scans.push(scan(&bytes, segment, &mut recovered.records).map_err(io)?);
-        let found = recovered.records.split_off(before);
-        let all = found.len();
-        recovered.records.extend(found.into_iter().filter(|found| !settled.contains(&found.position.offset)));
-        recovered.settled += all - (recovered.records.len() - before);
+        let tell = |record: RecoveredRecord| {
+            if settled.contains(&record.position.offset) {
+                recovered.settled += 1;
+            } else {
+                recovered.unsettled += 1;
+                found(record);
+            }
+        };
+        scans.push(scan(&bytes, segment, tell).map_err(io)?);
     }
     for mut scan in scans {
         let said = acknowledged.get(&scan.segment).copied().unwrap_or(0);
@@ -162,8 +167,8 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
     Ok(())
 }
 
-/// Reads the records of a segment.
-fn scan(bytes: &[u8], segment: u64, records: &mut Vec<RecoveredRecord>) -> io::Result<Scan> {
+/// Reads a segment, and gives its records to `found`.
+fn scan(bytes: &[u8], segment: u64, mut found: impl FnMut(RecoveredRecord)) -> io::Result<Scan> {
     let mut scan = Scan {
         segment,
         length: size(bytes.len())?,
@@ -187,8 +192,8 @@ fn scan(bytes: &[u8], segment: u64, records: &mut Vec<RecoveredRecord>) -> io::R
             scan.gaps.push(scan.end..offset);
         }
         let position = Position { segment, offset, length };
-        let Record { project, id, received_at, .. } = record;
-        records.push(RecoveredRecord { position, project, id, received_at });
+        let Record { project, received_at, .. } = record;
+        found(RecoveredRecord { position, project, received_at });
         scan.has_records = true;
         scan.acknowledged = scan.acknowledged.max(group);
         at += record.length();

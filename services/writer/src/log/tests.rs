@@ -67,6 +67,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Opens a log, and gives what was found of it, and where the records are.
+fn open<F: FileSystem>(fs: F, segment_bytes: u32) -> Result<(Log<F>, Recovered, Vec<Position>), OpenError> {
+    let mut found = Vec::new();
+    let (log, recovered) = Log::open(fs, segment_bytes, |record| found.push(record.position))?;
+    assert_eq!(recovered.unsettled, found.len());
+    Ok((log, recovered, found))
+}
+
 /// The records that were acknowledged by their segments, with their offsets, and how many were sent.
 #[derive(Debug, Default)]
 struct Model {
@@ -79,13 +87,10 @@ struct Model {
 
 impl Model {
     /// Fails unless what was recovered is what was acknowledged, in order, and nothing that was never sent or twice.
-    fn check(&self, fs: &Simulated, recovered: &Recovered) {
+    fn check(&self, fs: &Simulated, recovered: &Recovered, found: &[Position]) {
         assert_eq!(recovered.damage, [], "a crash tears what was not acknowledged, it does not damage");
-        let found: Vec<u64> = recovered
-            .records
-            .iter()
-            .map(|found| number_of(&Reader::new(fs).read(found.position).unwrap()))
-            .collect();
+        let found: Vec<u64> =
+            found.iter().map(|position| number_of(&Reader::new(fs).read(*position).unwrap())).collect();
         assert!(found.is_sorted_by(|a, b| a < b), "in order and once: {found:?}");
         assert!(found.iter().all(|number| *number < self.sent));
         for (number, _) in self.acknowledged.values().flatten() {
@@ -106,7 +111,7 @@ proptest! {
     fn what_was_acknowledged_comes_back_once_and_in_order(steps in proptest::collection::vec(step(), 1..40)) {
         let mut fs = Simulated::default();
         let mut model = Model::default();
-        let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+        let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
         for step in steps.into_iter().chain([Step::Crash(7), Step::Crash(8)]) {
             match step {
                 Step::Commit(count) => {
@@ -150,8 +155,8 @@ proptest! {
                         }
                         _ => fs.kill(),
                     };
-                    let (reopened, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
-                    model.check(&fs, &recovered);
+                    let (reopened, recovered, found) = open(fs.clone(), SEGMENT).unwrap();
+                    model.check(&fs, &recovered, &found);
                     model.settled.clear();
                     model.has_failed = false;
                     log = reopened;
@@ -163,7 +168,7 @@ proptest! {
     #[test]
     fn damage_costs_the_records_that_it_hits_and_no_others(offset in HEADER..2000_usize) {
         let fs = Simulated::default();
-        let (mut log, _) = Log::open(fs.clone(), 1 << 20).unwrap();
+        let (mut log, ..) = open(fs.clone(), 1 << 20).unwrap();
         let records: Vec<Record> = (0..20).map(record).collect();
         let positions: Vec<Position> = records.chunks(4).flat_map(|group| log.commit(group).unwrap()).collect();
         let end = positions.last().map(|last| (last.offset + last.length) as usize).unwrap();
@@ -180,15 +185,13 @@ proptest! {
         log.seal();
         let next = log.commit(&[record(20)]).unwrap();
         copy.replace(&name(2), fs.content(&name(2)));
-        let (_, recovered) = Log::open(copy, 1 << 20).unwrap();
-        let found: Vec<Position> = recovered.records.iter().map(|found| found.position).collect();
+        let (_, recovered, found) = open(copy, 1 << 20).unwrap();
         prop_assert_eq!(found, [left.clone(), next].concat());
         prop_assert_eq!(recovered.damage, std::slice::from_ref(&damage));
 
         // Without it, the last group may as well have been torn.
         fs.remove(&name(2)).unwrap();
-        let (_, recovered) = Log::open(fs, 1 << 20).unwrap();
-        let found: Vec<Position> = recovered.records.iter().map(|found| found.position).collect();
+        let (_, recovered, found) = open(fs, 1 << 20).unwrap();
         prop_assert_eq!(found, left);
         let (lost, torn) = if hit < 16 { (vec![damage], 0) } else { (vec![], positions[hit].length) };
         prop_assert_eq!(recovered.damage, lost);
@@ -199,7 +202,7 @@ proptest! {
 #[test]
 fn a_hole_in_a_group_that_was_never_acknowledged_is_no_damage_now_or_later() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
     let first = log.commit(&[record(0)]).unwrap()[0];
     let torn = log.commit(&[record(1), record(2), record(4)]).unwrap();
     // The crash came before the second group was synced, and its middle was not written.
@@ -208,8 +211,7 @@ fn a_hole_in_a_group_that_was_never_acknowledged_is_no_damage_now_or_later() {
     fs.replace(&name(1), content);
     let mut expected = vec![first, torn[0], torn[2]];
     for number in 5..8 {
-        let (mut log, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
-        let found: Vec<Position> = recovered.records.iter().map(|found| found.position).collect();
+        let (mut log, recovered, found) = open(fs.clone(), SEGMENT).unwrap();
         assert_eq!((found, recovered.damage), (expected.clone(), vec![]));
         assert_eq!(recovered.torn_bytes, u64::from(torn[1].length));
         // What comes later in other segments says nothing against it.
@@ -220,14 +222,14 @@ fn a_hole_in_a_group_that_was_never_acknowledged_is_no_damage_now_or_later() {
 #[test]
 fn an_acknowledged_tail_that_is_gone_is_damage() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
     let positions = log.commit(&[record(0), record(1)]).unwrap();
     log.seal();
     log.commit(&[record(2)]).unwrap();
     let mut content = fs.content(&name(1));
     content.truncate(positions[1].offset as usize);
     fs.replace(&name(1), content);
-    let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
+    let (_, recovered, _) = open(fs, SEGMENT).unwrap();
     let lost = Damage { segment: name(1), offset: positions[1].offset, length: positions[1].length };
     assert_eq!(recovered.damage, [lost]);
 }
@@ -236,29 +238,29 @@ fn an_acknowledged_tail_that_is_gone_is_damage() {
 fn a_segment_that_is_cut_off_in_its_header_is_damaged_there_and_behind_it() {
     for length in 0..HEADER {
         let fs = Simulated::default();
-        let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+        let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
         let lost = log.commit(&[record(0)]).unwrap()[0];
         log.seal();
         let kept = log.commit(&[record(2)]).unwrap()[0];
         fs.replace(&name(1), fs.content(&name(1))[..length].to_vec());
-        let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
+        let (_, recovered, found) = open(fs, SEGMENT).unwrap();
         let damage = |offset, length| Damage { segment: name(1), offset, length };
         let header = size(HEADER).unwrap();
         assert_eq!(recovered.damage, [damage(0, header), damage(lost.offset, lost.length)], "{length}");
-        assert_eq!(recovered.records.iter().map(|found| found.position).collect::<Vec<_>>(), [kept]);
+        assert_eq!(found, [kept]);
     }
 }
 
 #[test]
 fn a_segment_has_the_length_to_which_its_torn_tail_was_cut() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
     let position = log.commit(&[record(0)]).unwrap()[0];
     let end = position.offset + position.length;
     let mut content = fs.content(&name(1));
     content[end as usize..][..30].fill(1);
     fs.replace(&name(1), content);
-    let (_, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (_, recovered, _) = open(fs.clone(), SEGMENT).unwrap();
     assert_eq!((recovered.segments[&1], recovered.torn_bytes), (end, 30));
     assert_eq!(fs.content(&name(1)).len(), end as usize);
 }
@@ -266,7 +268,7 @@ fn a_segment_has_the_length_to_which_its_torn_tail_was_cut() {
 #[test]
 fn small_groups_are_written_over_zeros_and_large_ones_only_once() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), 10 * GROWTH).unwrap();
+    let (mut log, ..) = open(fs.clone(), 10 * GROWTH).unwrap();
     let length = |log: &Log<Simulated>| {
         let (segment, committed) = log.active().unwrap();
         (fs.content(&name(segment)).len(), committed as usize)
@@ -294,29 +296,29 @@ fn small_groups_are_written_over_zeros_and_large_ones_only_once() {
 #[test]
 fn a_disk_without_room_for_zeros_takes_records_to_its_last_bytes() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), 10 * GROWTH).unwrap();
+    let (mut log, ..) = open(fs.clone(), 10 * GROWTH).unwrap();
     let length = u32::try_from(record(1).length()).unwrap();
     fs.fill_up(HEADER + 3 * length as usize);
     for number in [1, 2, 4] {
         log.commit(&[record(number)]).unwrap();
     }
     log.commit(&[record(5)]).unwrap_err();
-    let (_, recovered) = Log::open(fs.kill(), 10 * GROWTH).unwrap();
-    assert_eq!((recovered.records.len(), recovered.torn_bytes), (3, 0));
+    let (_, recovered, found) = open(fs.kill(), 10 * GROWTH).unwrap();
+    assert_eq!((found.len(), recovered.torn_bytes), (3, 0));
 }
 
 #[test]
 fn what_a_failed_group_leaves_behind_is_no_damage() {
     for (seed, call) in (0..100).zip([Call::Truncate, Call::Sync].into_iter().cycle()) {
         let fs = Simulated::default();
-        let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+        let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
         log.commit(&[record(0)]).unwrap();
         fs.fail(Call::Sync);
         fs.fail(call);
         log.commit(&[record(1), record(2), record(3)]).unwrap_err();
         fs.heal();
         log.commit(&[record(4)]).unwrap();
-        let (_, recovered) = Log::open(fs.crash(&mut Choices(seed)), SEGMENT).unwrap();
+        let (_, recovered, _) = open(fs.crash(&mut Choices(seed)), SEGMENT).unwrap();
         assert_eq!(recovered.damage, []);
     }
 }
@@ -324,10 +326,10 @@ fn what_a_failed_group_leaves_behind_is_no_damage() {
 #[test]
 fn a_format_of_another_version_is_refused() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
     log.commit(&[record(1)]).unwrap();
     fs.damage(&name(1), 7);
-    let error = Log::open(fs, SEGMENT).unwrap_err();
+    let error = open(fs, SEGMENT).unwrap_err();
     assert!(matches!(error, OpenError::UnknownFormat { .. }), "{error}");
     assert!(error.to_string().contains("knows only 2 and 3"), "{error}");
 }
@@ -335,24 +337,24 @@ fn a_format_of_another_version_is_refused() {
 #[test]
 fn a_log_of_the_format_before_is_read() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
     let position = log.commit(&[record(1)]).unwrap()[0];
     let mut content = fs.content(&name(1));
     content[7] = segment::FORMAT_BEFORE;
     fs.replace(&name(1), content);
-    let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
-    assert_eq!((recovered.records[0].position, recovered.damage), (position, vec![]));
+    let (_, recovered, found) = open(fs, SEGMENT).unwrap();
+    assert_eq!((found[0], recovered.damage), (position, vec![]));
 }
 
 #[test]
 fn a_damaged_header_costs_no_record() {
     for offset in (0..7).chain(8..HEADER) {
         let fs = Simulated::default();
-        let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+        let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
         let position = log.commit(&[record(1)]).unwrap()[0];
         fs.damage(&name(1), offset);
-        let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
-        assert_eq!(recovered.records[0].position, position);
+        let (_, recovered, found) = open(fs, SEGMENT).unwrap();
+        assert_eq!(found[0], position);
         assert_eq!(recovered.damage, [Damage { segment: name(1), offset: 0, length: size(HEADER).unwrap() }]);
     }
 }
@@ -360,7 +362,7 @@ fn a_damaged_header_costs_no_record() {
 #[test]
 fn after_a_failure_the_next_group_begins_a_new_segment() {
     let fs = Simulated::default();
-    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
     let first = log.commit(&[record(0)]).unwrap()[0];
     fs.fail_after(1);
     log.commit(&[record(1)]).unwrap_err();
@@ -368,8 +370,7 @@ fn after_a_failure_the_next_group_begins_a_new_segment() {
     assert!(third.segment > first.segment);
     let length = fs.content(&name(third.segment)).len();
     assert_eq!(length, (third.offset + third.length) as usize, "there may be no room for zeros");
-    let (_, recovered) = Log::open(fs, SEGMENT).unwrap();
-    let found: Vec<Position> = recovered.records.iter().map(|found| found.position).collect();
+    let (.., found) = open(fs, SEGMENT).unwrap();
     assert_eq!(found, [first, third], "what failed was cut off");
 }
 
@@ -377,17 +378,16 @@ fn after_a_failure_the_next_group_begins_a_new_segment() {
 fn it_works_on_a_real_directory() {
     let directory = std::env::temp_dir().join(format!("mesher-log-{}", uuid::Uuid::now_v7()));
     let fs = Directory::create(&directory).unwrap();
-    let (mut log, _) = Log::open(fs.clone(), SEGMENT).unwrap();
+    let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
     for number in 0..30 {
         log.commit(&[record(number)]).unwrap();
     }
     drop(log);
-    let (log, recovered) = Log::open(fs.clone(), SEGMENT).unwrap();
-    let found: Vec<Record> =
-        recovered.records.iter().map(|found| Reader::new(&fs).read(found.position).unwrap()).collect();
+    let (log, recovered, found) = open(fs.clone(), SEGMENT).unwrap();
+    let found: Vec<Record> = found.iter().map(|position| Reader::new(&fs).read(*position).unwrap()).collect();
     assert_eq!(found, (0..30).map(record).collect::<Vec<_>>());
     drop(log);
     remove(&fs, &recovered.segments.into_keys().collect::<Vec<_>>()).unwrap();
-    assert_eq!(Log::open(fs, SEGMENT).unwrap().1.records, []);
+    assert_eq!(open(fs, SEGMENT).unwrap().2, []);
     std::fs::remove_dir(directory).unwrap();
 }

@@ -8,6 +8,7 @@ pub(crate) mod ingest;
 mod insert;
 pub(crate) mod outage;
 pub(crate) mod projects;
+pub(crate) mod restart;
 mod stored;
 mod sync;
 pub(crate) mod transcode;

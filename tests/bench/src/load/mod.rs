@@ -42,7 +42,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, other: Self) {
+    /// Adds what became of others.
+    pub(crate) fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         for (reason, count) in other.refusals {
             *self.refusals.entry(reason).or_default() += count;

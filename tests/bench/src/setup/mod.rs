@@ -67,6 +67,11 @@ impl Bench {
         &self.dir
     }
 
+    /// The directory of the writer's log.
+    pub(crate) fn log_dir(&self) -> &std::path::Path {
+        &self.launch.log_dir
+    }
+
     /// Starts a writer with an empty log and an empty table behind it.
     pub(crate) async fn fresh_writer(&self) -> anyhow::Result<Writer> {
         self.server.clear().await?;

@@ -78,6 +78,11 @@ impl Writer {
         }
     }
 
+    /// Kills it: whatever it has in memory is lost.
+    pub(crate) fn kill(self) {
+        drop(self.service);
+    }
+
     /// Has it end in order: what it holds is stored, or left to its log.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.service.stop().await

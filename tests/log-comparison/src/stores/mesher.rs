@@ -27,11 +27,12 @@ impl Store for MesherLog {
 
     fn open(directory: &Path) -> anyhow::Result<(Self, usize)> {
         let directory = Directory::create(directory)?;
-        let (log, recovered) = Log::open(directory.clone(), SEGMENT_BYTES)?;
+        let mut unsettled = VecDeque::new();
+        let (log, recovered) =
+            Log::open(directory.clone(), SEGMENT_BYTES, |record| unsettled.push_back(record.position))?;
         for damage in &recovered.damage {
             println!("{} | reported: {damage:?}", Self::NAME);
         }
-        let unsettled: VecDeque<Position> = recovered.records.iter().map(|record| record.position).collect();
         let found = unsettled.len();
         Ok((Self { directory, log, unsettled, segments: recovered.segments.into_keys().collect() }, found))
     }

@@ -157,7 +157,7 @@ fn segment(choice: u8, index: usize) -> u64 {
 /// Writes a log in groups, and tells what was written where.
 pub(super) fn write(memory: &Memory, segment_bytes: u32, choices: &mut Choices<'_>) -> Vec<Found> {
     let mut written = Vec::new();
-    let Ok((mut log, _)) = Log::open(memory.clone(), segment_bytes) else {
+    let Ok((mut log, _)) = Log::open(memory.clone(), segment_bytes, |_| {}) else {
         panic!("an empty log is not opened")
     };
     for group in 0..=choices.byte() % 16 {

@@ -111,16 +111,16 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
 
     /// Acknowledges events when they are in `log`, and stores what it holds already.
     pub(super) fn use_log(&mut self, log: ShardLog<F>, health: Health) {
-        let ShardLog { directory, log, records, segments } = log;
+        let ShardLog { directory, log, left, segments } = log;
         let max_bytes = self.settings.shard_log_bytes(log.segment_bytes());
         self.journal = Some(Journal::new(directory, log, segments, max_bytes, health));
         let now = Instant::now();
-        self.metrics.accept(records.len());
+        self.metrics.accept(left.iter().map(|(_, positions)| positions.len()).sum());
         // What was acknowledged is kept, whatever the quota is now; and it is read when it is needed.
         let limits = Limits { memory: 0, events: usize::MAX, bytes: u64::MAX };
-        for record in records {
-            let held = std::iter::once(Held::left_to_log(0, record.position, now));
-            self.projects.entry(record.project).or_default().accept(held, limits, &mut self.memory);
+        for (id, positions) in left {
+            let held = positions.into_iter().map(|position| Held::left_to_log(0, position, now));
+            self.projects.entry(id).or_default().accept(held, limits, &mut self.memory);
         }
         for id in self.projects.keys().copied().collect::<Vec<_>>() {
             self.look_at(id, now);

@@ -136,7 +136,7 @@ async fn an_event_and_its_copy_count_as_one() {
     let disks = [Simulated::default(), Simulated::default(), Simulated::default()];
     // In the log of each of three shards, and twice in one.
     for disk in disks.iter().chain(&disks[..1]) {
-        let (mut log, _) = crate::log::Log::open(disk.clone(), SMALL_SEGMENT).unwrap();
+        let (mut log, _) = crate::log::Log::open(disk.clone(), SMALL_SEGMENT, |_| {}).unwrap();
         log.commit(&records).unwrap();
     }
     for shards in [3, 1, 2] {
@@ -157,4 +157,20 @@ async fn an_event_and_its_copy_count_as_one() {
         events.iter().filter(|event| event.project_id == projects[0]).map(|event| event.id).collect();
     assert_eq!(ids(&sink.stored(), projects[0]), sent, "in their order");
     bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_the_same_microsecond_are_told_by_their_ids() {
+    // As of two processes, when the clock was set back between them.
+    let (project, now, sink) = (ProjectId::new(), Utc::now(), Script::closed());
+    let admitted = |_| admit(project, &Sent::Json(br#"{"message":"m"}"#), now).unwrap();
+    let [first, second, third] = [0, 1, 2].map(admitted);
+    let disks = [Simulated::default(), Simulated::default()];
+    for (disk, events) in disks.iter().zip([[&first, &second], [&third, &first]]) {
+        let (mut log, _) = crate::log::Log::open(disk.clone(), SMALL_SEGMENT, |_| {}).unwrap();
+        log.commit(&events.map(Event::record)).unwrap();
+    }
+    let bench = Bench::simulated(&sink, Settings { shards: 2, ..settings() }, &disks);
+    assert_eq!(bench.account(project).await.accepted, 3);
+    bench.kill().await;
 }

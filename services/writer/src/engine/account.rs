@@ -1,69 +1,59 @@
 //! The account of a project's events: accepted = stored + buffered + dropped + dead-lettered, at every moment.
 
-/// Why an accepted event was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The project's buffer, or its quota on disk, was full, and it was the oldest.
-    BufferFull,
-    /// The database did not take it in, however often it was tried.
-    DatabaseFailed,
-    /// An event with its id is there already.
-    Duplicate,
-    /// Its project was deleted while it waited.
-    ProjectDeleted,
-    /// Its record in the log could not be read any more.
-    LogDamaged,
+/// Reasons, and all that names each of them: where they are counted by their place in `ALL`, none may be missing there.
+macro_rules! reasons {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $reason:ident = $label:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $reason,)+
+        }
+
+        impl $name {
+            /// Every reason, in the order in which they are declared.
+            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$reason),+];
+
+            /// The reason as a metric's label.
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $label,)+
+                }
+            }
+        }
+    };
 }
 
-impl DropReason {
-    /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::BufferFull, Self::DatabaseFailed, Self::Duplicate, Self::ProjectDeleted, Self::LogDamaged];
-
-    /// The reason as a metric's label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::BufferFull => "buffer_full",
-            Self::DatabaseFailed => "database_failed",
-            Self::Duplicate => "duplicate",
-            Self::ProjectDeleted => "project_deleted",
-            Self::LogDamaged => "log_damaged",
-        }
+reasons! {
+    /// Why an accepted event was dropped.
+    DropReason {
+        /// The project's buffer, or its quota on disk, was full, and it was the oldest.
+        BufferFull = "buffer_full",
+        /// The database did not take it in, however often it was tried.
+        DatabaseFailed = "database_failed",
+        /// An event with its id is there already.
+        Duplicate = "duplicate",
+        /// Its project was deleted while it waited.
+        ProjectDeleted = "project_deleted",
+        /// Its record in the log could not be read any more.
+        LogDamaged = "log_damaged",
     }
 }
 
-/// Why an event was refused, and so never accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefuseReason {
-    /// It is not what an event can be.
-    Invalid,
-    /// It is larger than allowed.
-    TooLarge,
-    /// It is beyond a rate limit.
-    RateLimited,
-    /// The project's quota on disk is full, or that of all.
-    QuotaFull,
-    /// The log on disk cannot be written.
-    LogFailed,
-    /// A fault of the writer's own.
-    Internal,
-}
-
-impl RefuseReason {
-    /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Invalid, Self::TooLarge, Self::RateLimited, Self::QuotaFull, Self::LogFailed, Self::Internal];
-
-    /// The reason as a metric's label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Invalid => "invalid",
-            Self::TooLarge => "too_large",
-            Self::RateLimited => "rate_limited",
-            Self::QuotaFull => "quota_full",
-            Self::LogFailed => "log_failed",
-            Self::Internal => "internal",
-        }
+reasons! {
+    /// Why an event was refused, and so never accepted.
+    RefuseReason {
+        /// It is not what an event can be.
+        Invalid = "invalid",
+        /// It is larger than allowed.
+        TooLarge = "too_large",
+        /// It is beyond a rate limit.
+        RateLimited = "rate_limited",
+        /// The project's quota on disk is full, or that of all.
+        QuotaFull = "quota_full",
+        /// The log on disk cannot be written.
+        LogFailed = "log_failed",
+        /// A fault of the writer's own.
+        Internal = "internal",
     }
 }
 

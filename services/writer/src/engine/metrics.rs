@@ -73,8 +73,8 @@ impl Metrics {
         metrics
     }
 
-    pub(super) fn accept(&self, count: usize) {
-        self.accepted.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    pub(super) fn accept(&self, count: u64) {
+        self.accepted.inc_by(count);
         self.buffered.inc_by(i64::try_from(count).unwrap_or(i64::MAX));
     }
 

@@ -1,6 +1,7 @@
 //! Opening the logs of all shards, with what the process before left in them.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     fs::{self, File, TryLockError},
     io,
     path::Path,
@@ -8,8 +9,15 @@ use std::{
 };
 
 use mesher_common::id::ProjectId;
+use tokio::time::Instant;
 
-use super::{found::Found, segments::Segments};
+use super::{
+    found::Found,
+    held::Held,
+    memory::Memory,
+    project::{Limits, Project},
+    segments::Segments,
+};
 use crate::log::{
     self, Log, OpenError, Position, Recovered,
     fs::{Directory, FileSystem},
@@ -54,9 +62,23 @@ pub struct Logs<F: FileSystem = Directory> {
 pub(super) struct ShardLog<F: FileSystem> {
     pub(super) directory: F,
     pub(super) log: Log<F>,
-    /// Where the events are that are not settled: those of each project, in the order in which they were accepted.
-    pub(super) left: Vec<(ProjectId, Vec<Position>)>,
+    /// What was left of each project: its events that are not settled.
+    pub(super) projects: HashMap<ProjectId, Project>,
     pub(super) segments: Segments,
+}
+
+impl<F: FileSystem> ShardLog<F> {
+    /// Adds a project's events that were left, in the order in which they were accepted.
+    pub(super) fn add(&mut self, project: ProjectId, positions: impl ExactSizeIterator<Item = Position>) {
+        // What was acknowledged is kept, whatever the quota is now; and it is read when it is needed.
+        let limits = Limits { memory: 0, events: usize::MAX, bytes: u64::MAX };
+        let now = Instant::now();
+        let held = positions.map(|position| {
+            self.segments.add(position);
+            Held::left_to_log(0, position, now)
+        });
+        self.projects.entry(project).or_default().accept(held, limits, &mut Memory::new());
+    }
 }
 
 impl Logs {
@@ -72,7 +94,7 @@ impl Logs {
             TryLockError::WouldBlock => LogsError::InUse(path.display().to_string()),
             TryLockError::Error(source) => io(source),
         })?;
-        let directories = (0..shards.max(left_behind(path).map_err(io)?)).map(|index| {
+        let directories = (0..shards).chain(left_behind(path, shards).map_err(io)?).map(|index| {
             let directory = Directory::create(&path.join(format!("{SHARD_PREFIX}{index}")))?;
             Ok(directory.locked_by(Arc::clone(&lock)))
         });
@@ -93,7 +115,7 @@ impl<F: FileSystem> Logs<F> {
             // Also segments without a record are to be removed.
             let mut segments = Segments::default();
             recovered.segments.iter().for_each(|(segment, bytes)| segments.insert(*segment, (*bytes).into()));
-            open.push(ShardLog { directory, log, left: Vec::new(), segments });
+            open.push(ShardLog { directory, log, projects: HashMap::new(), segments });
         }
         found.bring_home(&mut open, shards)?;
         for ShardLog { directory, segments, .. } in open.split_off(shards) {
@@ -109,15 +131,15 @@ pub(super) fn in_directory<F: FileSystem>(directory: &F, source: io::Error) -> L
     LogsError::Io { directory: directory.directory(), source }
 }
 
-/// How many shards there were, by the directories that they left.
-fn left_behind(path: &Path) -> io::Result<usize> {
-    let mut count = 0;
+/// Which shards there were beyond so many, by the directories that they left.
+fn left_behind(path: &Path, shards: usize) -> io::Result<BTreeSet<usize>> {
+    let mut found = BTreeSet::new();
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         let index = name.to_str().and_then(|name| name.strip_prefix(SHARD_PREFIX)?.parse::<usize>().ok());
-        count = count.max(index.map_or(0, |index| index + 1));
+        found.extend(index.filter(|index| *index >= shards));
     }
-    Ok(count)
+    Ok(found)
 }
 
 /// Tells what was found in a log, and how many places in it are damaged.

@@ -29,7 +29,7 @@ use super::{
     memory::Memory,
     metrics::Metrics,
     open::ShardLog,
-    project::{Limits, Project},
+    project::Project,
     sink::Sink,
 };
 use crate::{
@@ -111,17 +111,12 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
 
     /// Acknowledges events when they are in `log`, and stores what it holds already.
     pub(super) fn use_log(&mut self, log: ShardLog<F>, health: Health) {
-        let ShardLog { directory, log, left, segments } = log;
+        let ShardLog { directory, log, projects, segments } = log;
         let max_bytes = self.settings.shard_log_bytes(log.segment_bytes());
         self.journal = Some(Journal::new(directory, log, segments, max_bytes, health));
+        self.metrics.accept(projects.values().map(|project| project.account().accepted).sum());
+        self.projects = projects;
         let now = Instant::now();
-        self.metrics.accept(left.iter().map(|(_, positions)| positions.len()).sum());
-        // What was acknowledged is kept, whatever the quota is now; and it is read when it is needed.
-        let limits = Limits { memory: 0, events: usize::MAX, bytes: u64::MAX };
-        for (id, positions) in left {
-            let held = positions.into_iter().map(|position| Held::left_to_log(0, position, now));
-            self.projects.entry(id).or_default().accept(held, limits, &mut self.memory);
-        }
         for id in self.projects.keys().copied().collect::<Vec<_>>() {
             self.look_at(id, now);
         }
@@ -299,7 +294,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Takes in what is acknowledged now.
     fn take_in(&mut self, id: ProjectId, held: Vec<Held>, now: Instant) {
         let limits = self.settings.limits(self.journal.is_some());
-        self.metrics.accept(held.len());
+        self.metrics.accept(u64::try_from(held.len()).unwrap_or(u64::MAX));
         let before = self.counted_due(id);
         let dropped = self.projects.entry(id).or_default().accept(held.into_iter(), limits, &mut self.memory);
         self.count_due(id, before, now);

@@ -26,8 +26,9 @@ pub(crate) struct Options {
     /// What the events are made from: the same seed makes the same events.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// For `ingest`, `http` and `restart`: how many events. [default: 100000, and 1000000 for `restart`]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    /// For `ingest`, `http` and `restart`: how many events; the first two hold all of them, some 5 KB each. [default: 100000,
+    /// and 1000000 for `restart`]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1000..=5_000_000))]
     pub(crate) events: Option<u32>,
     /// For `ingest`, `http`, `transcode` and `projects`: how often each is measured; the median counts. [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]

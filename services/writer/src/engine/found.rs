@@ -1,9 +1,9 @@
 //! What the process before left in the logs, as it is found and put in order.
 //!
-//! After a long outage that are millions of events. Of all of them together no more is kept than [some bytes](packed) each, and
-//! only those of one project at a time are spread out.
+//! After a long outage that are millions of events. Of all of them together no more is kept than [some bytes](compact) each, and
+//! only those of one project at a time, or of a few small ones, are spread out.
 
-mod packed;
+mod compact;
 
 use std::{
     cmp::Reverse,
@@ -13,23 +13,27 @@ use std::{
 
 use mesher_common::id::{EventId, ProjectId};
 
-use self::packed::Packed;
+use self::compact::Compact;
 use super::{
+    carry::carry,
     open::{LogsError, ShardLog, in_directory},
     shard_of,
 };
-use crate::log::{Position, Reader, Record, RecoveredRecord, fs::FileSystem};
+use crate::log::{self, Position, Reader, RecoveredRecord, fs::FileSystem};
 
-/// How many records are moved with one sync.
-const MOVED_AT_ONCE: usize = 500;
-/// About how many events are spread out until so many of them are to be moved.
-const SPREAD: usize = 50_000;
+/// Projects are put in order together until they have so many events. In tests so few that they are not all together.
+const EVENTS_AT_ONCE: usize = if cfg!(test) { 100 } else { 50_000 };
+/// How many events are moved before it is noted that they were.
+const MOVED_AT_ONCE: usize = if cfg!(test) { 7 } else { 10_000 };
 
 /// See the [module](self).
+///
+/// A place is that of a log among those that are open: the first ones are those of the shards that there are now, in their
+/// order, and others may follow that were left by more shards.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// By their projects, and the shards in whose logs they are.
-    events: BTreeMap<(ProjectId, usize), Packed>,
+    /// By their projects, and the places of the logs that they are in.
+    events: BTreeMap<(ProjectId, usize), Compact>,
 }
 
 /// An event that was left.
@@ -37,24 +41,24 @@ pub(super) struct Found {
 struct Left {
     /// In microseconds since 1970. No two events of a process have the same.
     received_at: i64,
-    /// Whose log it is in.
-    shard: usize,
+    place: usize,
     position: Position,
 }
 
-/// A project's events, the first of which came first, and the shard that it belongs to now.
+/// The events of a project.
 #[derive(Debug)]
-struct Project {
-    id: ProjectId,
+struct OfProject {
+    project: ProjectId,
+    /// The place of the log that they belong to.
     home: usize,
     events: Vec<Left>,
 }
 
 impl Found {
-    /// Adds a record of the log of `shard`.
-    pub(super) fn add(&mut self, shard: usize, record: RecoveredRecord) {
+    /// Adds a record of the log at `place`.
+    pub(super) fn add(&mut self, place: usize, record: RecoveredRecord) {
         let RecoveredRecord { position, project, received_at } = record;
-        self.events.entry((project, shard)).or_default().push(received_at, position);
+        self.events.entry((project, place)).or_default().push(received_at, position);
     }
 
     /// Gives every event once to that of the first `shards` that it belongs to now. Those that are elsewhere are copied.
@@ -63,51 +67,52 @@ impl Found {
         open: &mut [ShardLog<F>],
         shards: usize,
     ) -> Result<(), LogsError> {
-        // Those of which something is to be moved: small ones go together.
-        let (mut moving, mut elsewhere, mut events) = (Vec::new(), 0, 0);
+        let directories: Vec<F> = open.iter().map(|log| log.directory.clone()).collect();
+        let mut readers: Vec<Reader<'_, F>> = directories.iter().map(Reader::new).collect();
+        let (mut batch, mut events) = (Vec::new(), 0);
         let mut found = self.events.into_iter().peekable();
-        while let Some(((id, shard), packed)) = found.next() {
-            let spread = |shard, packed: Packed| {
-                packed.into_iter().map(move |(received_at, position)| Left { received_at, shard, position })
-            };
-            let mut project =
-                Project { id, home: shard_of(id, shards), events: spread(shard, packed).collect() };
-            while let Some(((_, shard), packed)) = found.next_if(|((next, _), _)| *next == id) {
-                project.events.extend(spread(shard, packed));
+        while let Some(((project, place), compact)) = found.next() {
+            let mut of_project = OfProject { project, home: shard_of(project, shards), events: Vec::new() };
+            of_project.spread(place, compact);
+            while let Some(((_, place), compact)) = found.next_if(|((next, _), _)| *next == project) {
+                of_project.spread(place, compact);
             }
-            project.order(open)?;
-            let away = project.events.iter().filter(|event| event.shard != project.home).count();
-            if away == 0 {
-                take_home(open, vec![project])?;
-                continue;
-            }
-            (elsewhere, events) = (elsewhere + away, events + project.events.len());
-            moving.push(project);
-            if elsewhere >= MOVED_AT_ONCE || events >= SPREAD {
-                take_home(open, std::mem::take(&mut moving))?;
-                (elsewhere, events) = (0, 0);
+            of_project.order(&mut readers)?;
+            events += of_project.events.len();
+            batch.push(of_project);
+            if events >= EVENTS_AT_ONCE {
+                take_home(open, std::mem::take(&mut batch))?;
+                events = 0;
             }
         }
-        take_home(open, moving)
+        take_home(open, batch)
     }
 }
 
-impl Project {
-    /// Brings the events into the order of their arrival, each of them once. One that was carried forward, or brought to
+impl OfProject {
+    fn spread(&mut self, place: usize, compact: Compact) {
+        self.events.reserve_exact(compact.len());
+        let left = |(received_at, position)| Left { received_at, place, position };
+        self.events.extend(compact.into_iter().map(left));
+    }
+
+    /// Brings the events into the order in which they came, each of them once. One that was carried forward, or brought to
     /// another shard, is in two places until the segment that it was in is removed.
-    fn order<F: FileSystem>(&mut self, open: &[ShardLog<F>]) -> Result<(), LogsError> {
+    fn order<F: FileSystem>(&mut self, readers: &mut [Reader<'_, F>]) -> Result<(), LogsError> {
         // Of those that are the same the one at home comes first, and the one that was written last.
         self.events.sort_unstable_by_key(|event| {
-            (event.received_at, event.shard != self.home, Reverse(event.position))
+            (event.received_at, event.place != self.home, Reverse(event.position))
         });
         let mut again = Vec::new();
         let mut first = 0;
         for group in self.events.chunk_by(|event, next| event.received_at == next.received_at) {
             if group.len() > 1 {
-                // They are nearly always the same; only a clock that was set back makes others.
+                // They are nearly always the same: others are of two processes, with a clock that was set back or a log each.
                 let mut ids: HashSet<EventId> = HashSet::new();
                 for (index, event) in (first..).zip(group) {
-                    if !ids.insert(event.read(open)?.id) {
+                    let reader = &mut readers[event.place];
+                    let record = reader.read(event.position).map_err(io::Error::other);
+                    if !ids.insert(record.map_err(|source| in_directory(reader.fs(), source))?.id) {
                         again.push(index);
                     }
                 }
@@ -117,45 +122,57 @@ impl Project {
         let mut again = again.into_iter().peekable();
         let mut indices = 0..;
         self.events.retain(|_| again.next_if_eq(&indices.next().unwrap_or_default()).is_none());
+        // Those of one time as they are in their log.
+        self.events.sort_unstable_by_key(|event| (event.received_at, event.place, event.position));
         Ok(())
     }
 }
 
-impl Left {
-    fn read<F: FileSystem>(&self, open: &[ShardLog<F>]) -> Result<Record, LogsError> {
-        let directory = &open[self.shard].directory;
-        let read = Reader::new(directory).read(self.position).map_err(io::Error::other);
-        read.map_err(|source| in_directory(directory, source))
-    }
-}
-
-/// Gives each project's events to its shard. Those that are in another one's log are copied.
-fn take_home<F: FileSystem>(open: &mut [ShardLog<F>], mut projects: Vec<Project>) -> Result<(), LogsError> {
+/// Gives each project's events to its shard. Those that are in another log are copied.
+fn take_home<F: FileSystem>(open: &mut [ShardLog<F>], mut batch: Vec<OfProject>) -> Result<(), LogsError> {
     let mut moving: Vec<(usize, &mut Left)> = Vec::new();
-    for Project { home, events, .. } in &mut projects {
-        moving.extend(events.iter_mut().filter(|event| event.shard != *home).map(|event| (*home, event)));
+    for OfProject { home, events, .. } in &mut batch {
+        moving.extend(events.iter_mut().filter(|event| event.place != *home).map(|event| (*home, event)));
     }
-    // Stable: those of a project stay in the order of their arrival.
-    moving.sort_by_key(|(home, _)| *home);
-    for same in moving.chunk_by_mut(|(home, _), (other, _)| home == other) {
-        for group in same.chunks_mut(MOVED_AT_ONCE) {
-            copy(open, group)?;
+    // Stable: those of a project stay in their order.
+    moving.sort_by_key(|(home, event)| (*home, event.place));
+    for way in moving.chunk_by_mut(|(home, event), (other, next)| (home, event.place) == (other, next.place))
+    {
+        for part in way.chunks_mut(MOVED_AT_ONCE) {
+            move_home(open, part)?;
         }
     }
-    for Project { id, home, events } in projects {
-        open[home].add(id, events.into_iter().map(|event| event.position));
+    for OfProject { project, home, events } in batch {
+        open[home].add(project, events.into_iter().map(|event| event.position));
     }
     Ok(())
 }
 
-/// Copies events into the log of the shard that they belong to, which is the same for all of them.
-fn copy<F: FileSystem>(open: &mut [ShardLog<F>], group: &mut [(usize, &mut Left)]) -> Result<(), LogsError> {
-    let Some(home) = group.first().map(|(home, _)| *home) else { return Ok(()) };
-    let records = group.iter().map(|(_, event)| event.read(open)).collect::<Result<Vec<_>, _>>()?;
-    let ShardLog { directory, log, .. } = &mut open[home];
-    let positions = log.commit(&records).map_err(|source| in_directory(directory, source))?;
-    for ((_, event), position) in group.iter_mut().zip(positions) {
-        (event.shard, event.position) = (home, position);
+/// Copies events of one log to another, which is home to all of them.
+fn move_home<F: FileSystem>(
+    open: &mut [ShardLog<F>],
+    part: &mut [(usize, &mut Left)],
+) -> Result<(), LogsError> {
+    let Some((home, place)) = part.first().map(|(home, event)| (*home, event.place)) else { return Ok(()) };
+    let from = open[place].directory.clone();
+    let positions: Vec<Position> = part.iter().map(|(_, event)| event.position).collect();
+    let (carried, result) = carry(&from, &mut open[home].log, &positions);
+    result.map_err(|source| in_directory(&open[home].directory, source))?;
+    let carried: Option<Vec<Position>> = carried.into_iter().map(|(_, to)| to).collect();
+    // It could be read a moment ago; at the next start it is known to be damaged.
+    let damaged = || in_directory(&from, io::Error::other("a record that is to be moved is damaged"));
+    for ((_, event), to) in part.iter_mut().zip(carried.ok_or_else(damaged)?) {
+        (event.place, event.position) = (home, to);
+    }
+    let mut moved: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    for Position { segment, offset, .. } in positions {
+        moved.entry(segment).or_default().push(offset);
+    }
+    for (segment, offsets) in moved {
+        // So that the next start does not find them twice.
+        if let Err(error) = log::note(&from, segment, &offsets) {
+            tracing::debug!(directory = ?from, %error, "what was moved from a segment could not be noted");
+        }
     }
     Ok(())
 }

@@ -137,7 +137,9 @@ fn left_behind(path: &Path, shards: usize) -> io::Result<BTreeSet<usize>> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         let index = name.to_str().and_then(|name| name.strip_prefix(SHARD_PREFIX)?.parse::<usize>().ok());
-        found.extend(index.filter(|index| *index >= shards));
+        // No other way to write the number is a shard's.
+        let is_shard = |index: &usize| *index >= shards && *name == *format!("{SHARD_PREFIX}{index}");
+        found.extend(index.filter(is_shard));
     }
     Ok(found)
 }

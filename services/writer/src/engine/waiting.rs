@@ -193,13 +193,19 @@ mod tests {
         }
     }
 
-    /// How many bytes each event takes when those of so many projects wait, in turn, in segments of 32 MiB.
-    fn bytes_of_each(projects: u32) -> usize {
+    /// How many bytes each event takes when those of so many projects wait, in turn, in segments of 32 MiB, and one of so many
+    /// was overtaken by the one behind it.
+    fn bytes_of_each(projects: u32, overtaken: u32) -> usize {
         let in_segment = (32 << 20) / 1650;
         let mut waiting = Waiting::default();
         let events = 10_000;
         for number in 0..events {
-            let record = number * projects;
+            let place = match number % overtaken {
+                0 => number + 1,
+                1 => number - 1,
+                _ => number,
+            };
+            let record = place * projects;
             let (segment, place) = (u64::from(record / in_segment), record % in_segment);
             let position = Position { segment, offset: 17 + place * 1650, length: 1500 + number % 151 };
             waiting.push_back(Held::left_to_log(number.into(), position, Instant::now()));
@@ -217,8 +223,11 @@ mod tests {
 
     #[test]
     fn what_is_only_in_the_log_takes_a_few_bytes() {
-        let bytes = [1, 20, 1000, 5000, 10_000].map(|projects| (projects, bytes_of_each(projects)));
+        let bytes = [1, 20, 1000, 5000, 10_000].map(|projects| (projects, bytes_of_each(projects, u32::MAX)));
         assert!(bytes.iter().all(|(_, bytes)| *bytes < 12), "{bytes:?}");
         assert!(bytes[..2].iter().all(|(_, bytes)| *bytes < 5), "{bytes:?}");
+        // As when calls of one project are admitted side by side.
+        let bytes = bytes_of_each(20, 10);
+        assert!(bytes < 8, "{bytes}");
     }
 }

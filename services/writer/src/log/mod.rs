@@ -113,14 +113,14 @@ struct Active<T> {
 }
 
 impl<F: FileSystem> Log<F> {
-    /// Opens the log in the directory of `fs`, and gives `found` each record in it that is not noted as settled, in the order
+    /// Opens the log in the directory of `fs`, and gives `take` each record in it that is not noted as settled, in the order
     /// in which they were committed. A new segment is begun when the last one has `segment_bytes`.
     pub fn open(
         fs: F,
         segment_bytes: u32,
-        found: impl FnMut(RecoveredRecord),
+        take: impl FnMut(RecoveredRecord),
     ) -> Result<(Self, Recovered), OpenError> {
-        let recovered = read::recover(&fs, found)?;
+        let recovered = read::recover(&fs, take)?;
         let next = recovered.last_segment + 1;
         let log = Self {
             fs,
@@ -273,6 +273,11 @@ impl<'a, F: FileSystem> Reader<'a, F> {
     /// A reader of the log in `fs`.
     pub fn new(fs: &'a F) -> Self {
         Self { fs, open: None }
+    }
+
+    /// Where it reads.
+    pub fn fs(&self) -> &'a F {
+        self.fs
     }
 
     /// Reads a record.

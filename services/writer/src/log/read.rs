@@ -76,10 +76,10 @@ struct Scan {
 }
 
 /// Reads all segments, one after the other, and cuts off the torn tail of each. Gives the records that are not noted as
-/// settled to `found`, in the order in which they were committed.
+/// settled to `take`, in the order in which they were committed.
 pub(super) fn recover<F: FileSystem>(
     fs: &F,
-    mut found: impl FnMut(RecoveredRecord),
+    mut take: impl FnMut(RecoveredRecord),
 ) -> Result<Recovered, OpenError> {
     let io = |source| OpenError::Io { directory: fs.directory(), source };
     let names = fs.list().map_err(io)?;
@@ -113,7 +113,7 @@ pub(super) fn recover<F: FileSystem>(
                 recovered.settled += 1;
             } else {
                 recovered.unsettled += 1;
-                found(record);
+                take(record);
             }
         };
         scans.push(scan(&bytes, segment, tell).map_err(io)?);
@@ -167,8 +167,8 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
     Ok(())
 }
 
-/// Reads a segment, and gives its records to `found`.
-fn scan(bytes: &[u8], segment: u64, mut found: impl FnMut(RecoveredRecord)) -> io::Result<Scan> {
+/// Reads a segment, and gives its records to `take`.
+fn scan(bytes: &[u8], segment: u64, mut take: impl FnMut(RecoveredRecord)) -> io::Result<Scan> {
     let mut scan = Scan {
         segment,
         length: size(bytes.len())?,
@@ -193,7 +193,7 @@ fn scan(bytes: &[u8], segment: u64, mut found: impl FnMut(RecoveredRecord)) -> i
         }
         let position = Position { segment, offset, length };
         let Record { project, received_at, .. } = record;
-        found(RecoveredRecord { position, project, received_at });
+        take(RecoveredRecord { position, project, received_at });
         scan.has_records = true;
         scan.acknowledged = scan.acknowledged.max(group);
         at += record.length();

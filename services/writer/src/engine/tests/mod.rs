@@ -7,6 +7,7 @@ mod faults;
 mod flush;
 mod memory;
 mod model;
+mod restart;
 mod sink;
 
 use std::{

@@ -15,49 +15,50 @@ impl Place {
         self.offset.saturating_add(self.length)
     }
 
-    /// Whether it is behind another one.
-    pub(super) fn is_behind(self, other: Self) -> bool {
-        self.step > other.step || self.step == other.step && self.offset >= other.end()
+    /// Whether it is behind another one in the same segment.
+    fn is_behind(self, other: Self) -> bool {
+        self.step == other.step && self.offset >= other.end()
     }
 }
 
-/// Places one behind the other. Neighbours are about as long, and about as far from one another: both take as many bits as the
-/// one that needs the most, counted from the one that needs the least. Only the first one of each segment is told in full.
+/// Places. Neighbours are about as long, and mostly one behind the other and about as far from one another: both take as many
+/// bits as the one that needs the most, counted from the one that needs the least. Only those are told in full that are
+/// the first ones of a segment, or in front of the one before.
 #[derive(Debug)]
 pub(super) struct Packed {
     len: usize,
-    firsts: Box<[First]>,
+    full: Box<[Full]>,
     /// What lies between two in one segment.
     gaps: Numbers,
     lengths: Numbers,
     words: Box<[u64]>,
 }
 
-/// The first place of a segment.
+/// A place that is told in full.
 #[derive(Clone, Copy, Debug)]
-struct First {
+struct Full {
     index: usize,
     step: u32,
     offset: u32,
 }
 
 impl Packed {
-    /// Packs places of which each is behind the one in front of it.
+    /// Packs places.
     pub(super) fn of(places: &[Place]) -> Self {
-        // None where a segment begins.
+        // None for what is told in full.
         let gap = |(index, place): (usize, &Place)| {
             let before = index.checked_sub(1).and_then(|before| places.get(before));
-            before.filter(|before| before.step == place.step).map(|before| place.offset - before.end())
+            before.filter(|before| place.is_behind(**before)).map(|before| place.offset - before.end())
         };
         let gaps = places.iter().enumerate().map(gap);
-        let first = |(index, place): (usize, &Place)| {
+        let full = |(index, place): (usize, &Place)| {
             let Place { step, offset, .. } = *place;
-            gap((index, place)).is_none().then_some(First { index, step, offset })
+            gap((index, place)).is_none().then_some(Full { index, step, offset })
         };
         let lengths = places.iter().map(|place| place.length);
         let mut packed = Self {
             len: places.len(),
-            firsts: places.iter().enumerate().filter_map(first).collect(),
+            full: places.iter().enumerate().filter_map(full).collect(),
             gaps: Numbers::of(gaps.clone().flatten()),
             lengths: Numbers::of(lengths.clone()),
             words: Box::default(),
@@ -78,14 +79,14 @@ impl Packed {
 
     /// The places, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
-        let mut firsts = self.firsts.iter().peekable();
+        let mut full = self.full.iter().peekable();
         let (mut at, mut step, mut end) = (0, 0, 0_u32);
         (0..self.len).map(move |index| {
             let gap = self.gaps.get(&self.words, &mut at);
             let length = self.lengths.get(&self.words, &mut at);
             let mut offset = end.saturating_add(gap);
-            if let Some(first) = firsts.next_if(|first| first.index == index) {
-                (step, offset) = (first.step, first.offset);
+            if let Some(full) = full.next_if(|full| full.index == index) {
+                (step, offset) = (full.step, full.offset);
             }
             let place = Place { step, offset, length };
             end = place.end();
@@ -96,7 +97,7 @@ impl Packed {
     /// How many bytes it takes beyond itself.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.words) + size_of_val(&*self.firsts)
+        size_of_val(&*self.words) + size_of_val(&*self.full)
     }
 }
 
@@ -153,14 +154,16 @@ mod tests {
     proptest! {
         #[test]
         fn places_come_back(
-            steps in prop::collection::vec((0..20_u8, 0..1_u32 << 20, 0..1_u32 << 20), 0..600),
+            steps in prop::collection::vec((0..30_u8, 0..1_u32 << 20, 0..1_u32 << 20), 0..600),
         ) {
             let mut last = Place { step: 0, offset: 7, length: 0 };
             let places: Vec<Place> = steps
                 .into_iter()
-                .map(|(segments, gap, length)| {
-                    last = match segments {
+                .map(|(way, gap, length)| {
+                    last = match way {
                         0 => Place { step: last.step + 1, offset: gap, length },
+                        1 => Place { step: last.step / 2, offset: gap, length },
+                        2 => Place { step: last.step, offset: last.offset / 2, length },
                         _ => Place { step: last.step, offset: last.end() + gap, length },
                     };
                     last
@@ -179,7 +182,7 @@ mod tests {
                 (0..100).map(|index| Place { step: 3, offset: index * (gap + length), length }).collect();
             let packed = Packed::of(&places);
             assert_eq!(packed.iter().collect::<Vec<_>>(), places);
-            assert_eq!(packed.memory(), size_of::<First>());
+            assert_eq!(packed.memory(), size_of::<Full>());
         }
         let places = [
             Place { step: 0, offset: 0, length: 0 },

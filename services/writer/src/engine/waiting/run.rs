@@ -13,7 +13,7 @@ use crate::log::Position;
 /// The most events of a run. While events are added to it or taken from it, it has twelve bytes for each.
 const RUN_EVENTS: usize = 256;
 
-/// Events with consecutive numbers that are only in the log, one behind the other; at least one.
+/// Events with consecutive numbers that are only in the log; at least one.
 #[derive(Debug)]
 pub(super) struct Run {
     /// The first event's number.
@@ -49,8 +49,8 @@ impl Run {
             let step = u32::try_from(segment.checked_sub(self.segment)?).ok()?;
             Some(Place { step, offset, length })
         });
-        match (place, places.back()) {
-            (Some(place), Some(last)) if is_next && places.len() < RUN_EVENTS && place.is_behind(*last) => {
+        match place {
+            Some(place) if is_next && places.len() < RUN_EVENTS => {
                 places.push_back(place);
                 true
             }

@@ -9,12 +9,13 @@ use crate::log::Position;
 /// Times and places of events. What each has more, or less, than the one before is mostly little, and written as Protocol
 /// Buffers write a `sint64`.
 #[derive(Debug, Default)]
-pub(super) struct Packed {
+pub(super) struct Compact {
+    len: usize,
     bytes: Vec<u8>,
     last: [u64; 4],
 }
 
-impl Packed {
+impl Compact {
     /// Adds an event that was received so many microseconds after 1970.
     pub(super) fn push(&mut self, received_at: i64, position: Position) {
         let Position { segment, offset, length } = position;
@@ -23,6 +24,11 @@ impl Packed {
             encode_varint(zigzag(next.wrapping_sub(*last).cast_signed()), &mut self.bytes);
         }
         self.last = next;
+        self.len += 1;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     /// The events, in the order in which they were added.
@@ -65,31 +71,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_back(
+        fn all_of_them_come_back(
             events in prop::collection::vec((any::<i64>(), any::<u64>(), any::<u32>(), any::<u32>()), 0..100),
         ) {
             let events: Vec<(i64, Position)> = events
                 .into_iter()
                 .map(|(received_at, segment, offset, length)| (received_at, Position { segment, offset, length }))
                 .collect();
-            let mut packed = Packed::default();
+            let mut compact = Compact::default();
             for (received_at, position) in &events {
-                packed.push(*received_at, *position);
+                compact.push(*received_at, *position);
             }
-            prop_assert_eq!(packed.into_iter().collect::<Vec<_>>(), events);
+            prop_assert_eq!(compact.len(), events.len());
+            prop_assert_eq!(compact.into_iter().collect::<Vec<_>>(), events);
         }
     }
 
     #[test]
     fn an_event_takes_few_bytes() {
         // Those of one of twenty projects that send in turn, 1,000 events in a second.
-        let mut packed = Packed::default();
+        let mut compact = Compact::default();
         for number in 0..100_000 {
             let at = 20 * 1600 * u64::from(number);
             let (segment, offset) = (at >> 25, low(at % (1 << 25)));
-            packed
+            compact
                 .push(i64::from(number) * 20_000, Position { segment, offset, length: 1500 + number % 200 });
         }
-        assert!(packed.bytes.len() < 10 * 100_000, "{} bytes", packed.bytes.len());
+        assert!(compact.bytes.len() < 10 * 100_000, "{} bytes", compact.bytes.len());
     }
 }

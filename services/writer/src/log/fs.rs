@@ -4,6 +4,7 @@ use std::{
     fmt::Debug,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
+    ops::Range,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -34,6 +35,9 @@ pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
     fn append(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
     /// Makes what was written safe from a crash.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+    /// Writes a part of a file once more, as it is, and makes it safe from a crash. After a sync that failed a system may take
+    /// for written what is not, and no later sync writes it.
+    fn rewrite(&self, name: &str, part: Range<u32>) -> io::Result<()>;
     /// Cuts a file off.
     fn truncate(&self, file: &mut Self::File, length: u32) -> io::Result<()>;
     /// Opens a file for reading parts of it.
@@ -122,6 +126,14 @@ impl FileSystem for Directory {
 
     fn sync(&self, file: &mut File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn rewrite(&self, name: &str, part: Range<u32>) -> io::Result<()> {
+        let bytes = self.read(&self.open_to_read(name)?, part.start, part.end.saturating_sub(part.start))?;
+        // Not to be appended to: it would be written at the end, wherever it belongs.
+        let mut file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        self.write(&mut file, part.start, &bytes)?;
+        self.sync(&mut file)
     }
 
     fn truncate(&self, file: &mut File, length: u32) -> io::Result<()> {

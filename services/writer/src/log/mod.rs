@@ -7,7 +7,7 @@
 //!
 //! What is promised: after a crash at any point, [`Log::open`] gives every record of every acknowledged group of the
 //! segments that were not removed, unless it was noted as settled, once and in order. A record that was never acknowledged may
-//! come back too, once and in order: it was sent, and whoever sent it was told nothing.
+//! come back too, once and in order: it was sent, and whoever sent it was told nothing. What is given is synced by then.
 //!
 //! A crash may tear the group that was being written, at its end or in the middle: a file system writes blocks in any order.
 //! A fault of the disk may damage what was acknowledged. What cannot be read is told apart by how far its segment is known

@@ -164,6 +164,11 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
         // Nothing is appended to it any more.
         fs.release(&name);
     }
+    if scan.end > scan.acknowledged {
+        // The last group may have been written, and not synced, when the process was killed. Its records are given all the same,
+        // and where one of them is a copy, the other copy goes.
+        fs.rewrite(&name, scan.acknowledged..scan.end)?;
+    }
     Ok(())
 }
 

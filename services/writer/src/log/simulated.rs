@@ -315,9 +315,24 @@ impl FileSystem for Simulated {
         result
     }
 
+    fn rewrite(&self, name: &str, part: Range<u32>) -> io::Result<()> {
+        let mut state = self.call(Call::Write)?;
+        let file = state.file(name)?;
+        let part = usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap();
+        assert!(part.end <= file.content.len(), "{part:?} of {name}");
+        // What is written again is not taken for written any more.
+        if part.end >= file.doubtful.end {
+            file.doubtful.end = part.start.clamp(file.doubtful.start, file.doubtful.end);
+        }
+        drop(state);
+        self.sync(&mut name.to_owned())
+    }
+
     fn truncate(&self, file: &mut String, length: u32) -> io::Result<()> {
         let mut state = self.call(Call::Truncate)?;
-        state.file(file)?.content.truncate(usize::try_from(length).unwrap());
+        let file = state.file(file)?;
+        file.content.truncate(usize::try_from(length).unwrap());
+        file.doubtful.end = file.doubtful.end.min(file.content.len()).max(file.doubtful.start);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The log against a model, on a file system that fails and crashes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesher_common::id::{EventId, ProjectId};
 use proptest::prelude::*;
@@ -83,9 +83,22 @@ struct Model {
     /// Those that were noted as settled, as long as no note failed.
     settled: Vec<u64>,
     has_failed: bool,
+    /// Those that were ever noted as settled, whether or not the notes were kept.
+    noted: BTreeSet<u64>,
 }
 
 impl Model {
+    /// What is given once is safe: its other copies, if it has any, may be removed.
+    fn is_given(&mut self, fs: &Simulated, found: &[Position]) {
+        for position in found {
+            let number = number_of(&Reader::new(fs).read(*position).unwrap());
+            let of_segment = self.acknowledged.entry(position.segment).or_default();
+            if !self.noted.contains(&number) && !of_segment.contains(&(number, position.offset)) {
+                of_segment.push((number, position.offset));
+            }
+        }
+    }
+
     /// Fails unless what was recovered is what was acknowledged, in order, and nothing that was never sent or twice.
     fn check(&self, fs: &Simulated, recovered: &Recovered, found: &[Position]) {
         assert_eq!(recovered.damage, [], "a crash tears what was not acknowledged, it does not damage");
@@ -139,6 +152,7 @@ proptest! {
                         let (settled, offsets): (Vec<u64>, Vec<u32>) =
                             records.drain(..count.min(records.len())).unzip();
                         model.has_failed |= note(&fs, *segment, &offsets).is_err();
+                        model.noted.extend(&settled);
                         model.settled.extend(settled);
                     }
                 }
@@ -157,6 +171,7 @@ proptest! {
                     };
                     let (reopened, recovered, found) = open(fs.clone(), SEGMENT).unwrap();
                     model.check(&fs, &recovered, &found);
+                    model.is_given(&fs, &found);
                     model.settled.clear();
                     model.has_failed = false;
                     log = reopened;

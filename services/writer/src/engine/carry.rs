@@ -4,8 +4,8 @@ use std::io;
 
 use crate::log::{self, Log, Position, ReadError, fs::FileSystem};
 
-/// About how many bytes are copied with one sync, and held in memory.
-const BYTES_AT_ONCE: u64 = 4 * 1024 * 1024;
+/// About how many bytes are copied with one sync, and held in memory. In tests so few that a few events are several groups.
+const BYTES_AT_ONCE: u64 = if cfg!(test) { 1000 } else { 4 * 1024 * 1024 };
 
 /// Where events were, and where they are now as well; `None` where one cannot be read any more.
 pub(super) type Carried = Vec<(Position, Option<Position>)>;

@@ -7,7 +7,7 @@ mod compact;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
 };
 
@@ -23,7 +23,7 @@ use crate::log::{self, Position, Reader, RecoveredRecord, fs::FileSystem};
 
 /// Projects are put in order together until they have so many events. In tests so few that they are not all together.
 const EVENTS_AT_ONCE: usize = if cfg!(test) { 100 } else { 50_000 };
-/// How many events are moved before it is noted that they were.
+/// How many events are moved together: what is held of their places meanwhile.
 const MOVED_AT_ONCE: usize = if cfg!(test) { 7 } else { 10_000 };
 
 /// See the [module](self).
@@ -61,15 +61,16 @@ impl Found {
         self.events.entry((project, place)).or_default().push(received_at, position);
     }
 
-    /// Gives every event once to that of the first `shards` that it belongs to now. Those that are elsewhere are copied.
+    /// Gives every event once to that of the first `shards` that it belongs to now. Those that are elsewhere are copied. Gives
+    /// how many could not be read any more, and are lost.
     pub(super) fn bring_home<F: FileSystem>(
         self,
         open: &mut [ShardLog<F>],
         shards: usize,
-    ) -> Result<(), LogsError> {
+    ) -> Result<u64, LogsError> {
         let directories: Vec<F> = open.iter().map(|log| log.directory.clone()).collect();
         let mut readers: Vec<Reader<'_, F>> = directories.iter().map(Reader::new).collect();
-        let (mut batch, mut events) = (Vec::new(), 0);
+        let (mut batch, mut events, mut lost, mut passed) = (Vec::new(), 0, 0, Passed::default());
         let mut found = self.events.into_iter().peekable();
         while let Some(((project, place), compact)) = found.next() {
             let mut of_project = OfProject { project, home: shard_of(project, shards), events: Vec::new() };
@@ -77,15 +78,40 @@ impl Found {
             while let Some(((_, place), compact)) = found.next_if(|((next, _), _)| *next == project) {
                 of_project.spread(place, compact);
             }
-            of_project.order(&mut readers)?;
+            of_project.order(&mut readers, &mut passed)?;
             events += of_project.events.len();
             batch.push(of_project);
-            if events >= EVENTS_AT_ONCE {
-                take_home(open, std::mem::take(&mut batch))?;
+            if events >= EVENTS_AT_ONCE || found.peek().is_none() {
+                lost += take_home(open, std::mem::take(&mut batch), &mut passed)?;
                 events = 0;
             }
         }
-        take_home(open, batch)
+        passed.note(&directories);
+        Ok(lost)
+    }
+}
+
+/// Where events are that are somewhere else as well, and are used there.
+#[derive(Debug, Default)]
+struct Passed {
+    /// Their offsets, by the places of the logs and the segments.
+    offsets: BTreeMap<(usize, u64), Vec<u32>>,
+}
+
+impl Passed {
+    fn add(&mut self, place: usize, position: Position) {
+        self.offsets.entry((place, position.segment)).or_default().push(position.offset);
+    }
+
+    /// Notes that they are settled there, so that the next start does not find them twice. Only when all are home: on a disk
+    /// that has no room to move them, a start with the shards of before needs them where they were.
+    fn note<F: FileSystem>(self, directories: &[F]) {
+        for ((place, segment), offsets) in self.offsets {
+            let directory = &directories[place];
+            if let Err(error) = log::note(directory, segment, &offsets) {
+                tracing::debug!(?directory, %error, "what was moved from a segment could not be noted");
+            }
+        }
     }
 }
 
@@ -98,7 +124,11 @@ impl OfProject {
 
     /// Brings the events into the order in which they came, each of them once. One that was carried forward, or brought to
     /// another shard, is in two places until the segment that it was in is removed.
-    fn order<F: FileSystem>(&mut self, readers: &mut [Reader<'_, F>]) -> Result<(), LogsError> {
+    fn order<F: FileSystem>(
+        &mut self,
+        readers: &mut [Reader<'_, F>],
+        passed: &mut Passed,
+    ) -> Result<(), LogsError> {
         // Of those that are the same the one at home comes first, and the one that was written last.
         self.events.sort_unstable_by_key(|event| {
             (event.received_at, event.place != self.home, Reverse(event.position))
@@ -107,13 +137,15 @@ impl OfProject {
         let mut first = 0;
         for group in self.events.chunk_by(|event, next| event.received_at == next.received_at) {
             if group.len() > 1 {
-                // They are nearly always the same: others are of two processes, with a clock that was set back or a log each.
+                // They are nearly always the same. Others are of two processes: the clock was set back between them, or their
+                // logs were brought together.
                 let mut ids: HashSet<EventId> = HashSet::new();
                 for (index, event) in (first..).zip(group) {
                     let reader = &mut readers[event.place];
                     let record = reader.read(event.position).map_err(io::Error::other);
                     if !ids.insert(record.map_err(|source| in_directory(reader.fs(), source))?.id) {
                         again.push(index);
+                        passed.add(event.place, event.position);
                     }
                 }
             }
@@ -128,8 +160,12 @@ impl OfProject {
     }
 }
 
-/// Gives each project's events to its shard. Those that are in another log are copied.
-fn take_home<F: FileSystem>(open: &mut [ShardLog<F>], mut batch: Vec<OfProject>) -> Result<(), LogsError> {
+/// Gives each project's events to its shard. Those that are in another log are copied; gives how many could not be.
+fn take_home<F: FileSystem>(
+    open: &mut [ShardLog<F>],
+    mut batch: Vec<OfProject>,
+    passed: &mut Passed,
+) -> Result<u64, LogsError> {
     let mut moving: Vec<(usize, &mut Left)> = Vec::new();
     for OfProject { home, events, .. } in &mut batch {
         moving.extend(events.iter_mut().filter(|event| event.place != *home).map(|event| (*home, event)));
@@ -139,39 +175,41 @@ fn take_home<F: FileSystem>(open: &mut [ShardLog<F>], mut batch: Vec<OfProject>)
     for way in moving.chunk_by_mut(|(home, event), (other, next)| (home, event.place) == (other, next.place))
     {
         for part in way.chunks_mut(MOVED_AT_ONCE) {
-            move_home(open, part)?;
+            move_home(open, part, passed)?;
         }
     }
-    for OfProject { project, home, events } in batch {
+    let mut lost = 0;
+    for OfProject { project, home, mut events } in batch {
+        let found = events.len();
+        events.retain(|event| event.place == home);
+        lost += u64::try_from(found - events.len()).unwrap_or(u64::MAX);
         open[home].add(project, events.into_iter().map(|event| event.position));
     }
-    Ok(())
+    Ok(lost)
 }
 
-/// Copies events of one log to another, which is home to all of them.
+/// Copies events of one log to another, which is home to all of them. What stays where it was could not be read.
 fn move_home<F: FileSystem>(
     open: &mut [ShardLog<F>],
     part: &mut [(usize, &mut Left)],
+    passed: &mut Passed,
 ) -> Result<(), LogsError> {
     let Some((home, place)) = part.first().map(|(home, event)| (*home, event.place)) else { return Ok(()) };
     let from = open[place].directory.clone();
     let positions: Vec<Position> = part.iter().map(|(_, event)| event.position).collect();
     let (carried, result) = carry(&from, &mut open[home].log, &positions);
-    result.map_err(|source| in_directory(&open[home].directory, source))?;
-    let carried: Option<Vec<Position>> = carried.into_iter().map(|(_, to)| to).collect();
-    // It could be read a moment ago; at the next start it is known to be damaged.
-    let damaged = || in_directory(&from, io::Error::other("a record that is to be moved is damaged"));
-    for ((_, event), to) in part.iter_mut().zip(carried.ok_or_else(damaged)?) {
-        (event.place, event.position) = (home, to);
-    }
-    let mut moved: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-    for Position { segment, offset, .. } in positions {
-        moved.entry(segment).or_default().push(offset);
-    }
-    for (segment, offsets) in moved {
-        // So that the next start does not find them twice.
-        if let Err(error) = log::note(&from, segment, &offsets) {
-            tracing::debug!(directory = ?from, %error, "what was moved from a segment could not be noted");
+    result.map_err(|source| {
+        let source = io::Error::new(
+            source.kind(),
+            format!("events of {} cannot be moved here: {source}", from.directory()),
+        );
+        in_directory(&open[home].directory, source)
+    })?;
+    let carried: HashMap<Position, Option<Position>> = carried.into_iter().collect();
+    for (_, event) in part {
+        if let Some(Some(to)) = carried.get(&event.position) {
+            passed.add(place, event.position);
+            (event.place, event.position) = (home, *to);
         }
     }
     Ok(())

@@ -117,7 +117,7 @@ impl<F: FileSystem> Logs<F> {
             recovered.segments.iter().for_each(|(segment, bytes)| segments.insert(*segment, (*bytes).into()));
             open.push(ShardLog { directory, log, projects: HashMap::new(), segments });
         }
-        found.bring_home(&mut open, shards)?;
+        damaged += found.bring_home(&mut open, shards)?;
         for ShardLog { directory, segments, .. } in open.split_off(shards) {
             // Everything in it was moved.
             let segments: Vec<u64> = segments.iter().map(|(segment, _)| segment).collect();

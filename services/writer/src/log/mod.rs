@@ -13,7 +13,7 @@
 //! A fault of the disk may damage what was acknowledged. What cannot be read is told apart by how far its segment is known
 //! to be acknowledged: each record says where its group begins, and each segment how far the one before had come. What lies
 //! below is lost, which is reported and counted; what lies beyond was never promised, and is cut off or passed over. Only of
-//! the last group of the last segment it cannot be told whether it was torn or damaged, and groups in front of it that the disk
+//! the last group of a segment that is, or once was, the last one at a start it cannot be told whether it was torn or damaged, and groups in front of it that the disk
 //! gave back as zeros cannot be told from what was never written. A failed write or sync leaves it
 //! unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its last acknowledged
 //! byte if the disk lets it, and the next group begins a new one. Zeros at the end of a segment are what it grew by, and

@@ -167,7 +167,18 @@ fn settle<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::
     if scan.end > scan.acknowledged {
         // The last group may have been written, and not synced, when the process was killed. Its records are given all the same,
         // and where one of them is a copy, the other copy goes.
-        fs.rewrite(&name, scan.acknowledged..scan.end)?;
+        match fs.rewrite(&name, scan.acknowledged..scan.end) {
+            // It is written over itself, for which some file systems need room all the same. Without any, nothing can be done about
+            // it but to store the events soon.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(
+                    directory = fs.directory(),
+                    segment = name,
+                    "there is no room to write the last group again"
+                );
+            }
+            rewritten => rewritten?,
+        }
     }
     Ok(())
 }

@@ -398,7 +398,11 @@ fn it_works_on_a_real_directory() {
         log.commit(&[record(number)]).unwrap();
     }
     drop(log);
+    let last = directory.join(fs.list().unwrap().into_iter().max().unwrap());
+    let before = std::fs::read(&last).unwrap();
     let (log, recovered, found) = open(fs.clone(), SEGMENT).unwrap();
+    let end = found.last().map(|last| last.offset + last.length).unwrap();
+    assert_eq!(std::fs::read(last).unwrap(), before[..end as usize], "what is written again is where it was");
     let found: Vec<Record> = found.iter().map(|position| Reader::new(&fs).read(*position).unwrap()).collect();
     assert_eq!(found, (0..30).map(record).collect::<Vec<_>>());
     drop(log);

@@ -1,6 +1,6 @@
-//! The log against a model, on a file system that fails and crashes.
+//! The log on a file system that fails and crashes.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod model;
 
 use mesher_common::id::{EventId, ProjectId};
 use proptest::prelude::*;
@@ -28,45 +28,6 @@ fn record(number: u64) -> Record {
     }
 }
 
-fn number_of(record: &Record) -> u64 {
-    u64::try_from(record.received_at).unwrap()
-}
-
-/// What a log is asked to do.
-#[derive(Clone, Debug)]
-enum Step {
-    /// Commit so many records.
-    Commit(usize),
-    /// Remove the oldest segment that is not the active one.
-    RemoveOldest,
-    /// Note so many of the oldest records as settled.
-    Settle(usize),
-    /// Have a call fail after so many.
-    FailAfter(usize),
-    /// Have all calls of a kind fail, or the disk fill up.
-    Fail(Call),
-    FillUp(usize),
-    Heal,
-    /// Crash and open again; the seed decides what is left.
-    Crash(u64),
-    /// Only the process dies.
-    Kill,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        8 => (1..6_usize).prop_map(Step::Commit),
-        2 => Just(Step::RemoveOldest),
-        3 => (1..6_usize).prop_map(Step::Settle),
-        2 => (0..8_usize).prop_map(Step::FailAfter),
-        1 => proptest::sample::select(&Call::CHANGES[..]).prop_map(Step::Fail),
-        1 => (0..300_usize).prop_map(Step::FillUp),
-        2 => Just(Step::Heal),
-        2 => any::<u64>().prop_map(Step::Crash),
-        1 => Just(Step::Kill),
-    ]
-}
-
 /// Opens a log, and gives what was found of it, and where the records are.
 fn open<F: FileSystem>(fs: F, segment_bytes: u32) -> Result<(Log<F>, Recovered, Vec<Position>), OpenError> {
     let mut found = Vec::new();
@@ -75,110 +36,8 @@ fn open<F: FileSystem>(fs: F, segment_bytes: u32) -> Result<(Log<F>, Recovered, 
     Ok((log, recovered, found))
 }
 
-/// The records that were acknowledged by their segments, with their offsets, and how many were sent.
-#[derive(Debug, Default)]
-struct Model {
-    acknowledged: BTreeMap<u64, Vec<(u64, u32)>>,
-    sent: u64,
-    /// Those that were noted as settled, as long as no note failed.
-    settled: Vec<u64>,
-    has_failed: bool,
-    /// Those that were ever noted as settled, whether or not the notes were kept.
-    noted: BTreeSet<u64>,
-}
-
-impl Model {
-    /// What is given once is safe: its other copies, if it has any, may be removed.
-    fn is_given(&mut self, fs: &Simulated, found: &[Position]) {
-        for position in found {
-            let number = number_of(&Reader::new(fs).read(*position).unwrap());
-            let of_segment = self.acknowledged.entry(position.segment).or_default();
-            if !self.noted.contains(&number) && !of_segment.contains(&(number, position.offset)) {
-                of_segment.push((number, position.offset));
-            }
-        }
-    }
-
-    /// Fails unless what was recovered is what was acknowledged, in order, and nothing that was never sent or twice.
-    fn check(&self, fs: &Simulated, recovered: &Recovered, found: &[Position]) {
-        assert_eq!(recovered.damage, [], "a crash tears what was not acknowledged, it does not damage");
-        let found: Vec<u64> =
-            found.iter().map(|position| number_of(&Reader::new(fs).read(*position).unwrap())).collect();
-        assert!(found.is_sorted_by(|a, b| a < b), "in order and once: {found:?}");
-        assert!(found.iter().all(|number| *number < self.sent));
-        for (number, _) in self.acknowledged.values().flatten() {
-            assert!(found.contains(number), "{number} was acknowledged, and is lost: {found:?}");
-        }
-        if !self.has_failed {
-            for number in &self.settled {
-                assert!(!found.contains(number), "{number} is settled, and was noted to be: {found:?}");
-            }
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_was_acknowledged_comes_back_once_and_in_order(steps in proptest::collection::vec(step(), 1..40)) {
-        let mut fs = Simulated::default();
-        let mut model = Model::default();
-        let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
-        for step in steps.into_iter().chain([Step::Crash(7), Step::Crash(8)]) {
-            match step {
-                Step::Commit(count) => {
-                    let numbers: Vec<u64> = (model.sent..).take(count).collect();
-                    model.sent += count as u64;
-                    let records: Vec<Record> = numbers.iter().map(|number| record(*number)).collect();
-                    if let Ok(positions) = log.commit(&records) {
-                        for (number, position) in numbers.into_iter().zip(positions) {
-                            let of_segment = model.acknowledged.entry(position.segment).or_default();
-                            of_segment.push((number, position.offset));
-                        }
-                    }
-                }
-                Step::RemoveOldest => {
-                    let active = log.active().map(|(segment, _)| segment);
-                    let oldest = model.acknowledged.keys().next().copied();
-                    if let Some(oldest) = oldest.filter(|oldest| Some(*oldest) != active) {
-                        // Its events are settled: whether or not it comes back, nothing is lost.
-                        model.acknowledged.remove(&oldest);
-                        let _ = remove(&fs, &[oldest]);
-                    }
-                }
-                Step::Settle(count) => {
-                    if let Some((segment, records)) = model.acknowledged.iter_mut().next() {
-                        let (settled, offsets): (Vec<u64>, Vec<u32>) =
-                            records.drain(..count.min(records.len())).unzip();
-                        model.has_failed |= note(&fs, *segment, &offsets).is_err();
-                        model.noted.extend(&settled);
-                        model.settled.extend(settled);
-                    }
-                }
-                Step::FailAfter(calls) => fs.fail_after(calls),
-                Step::Fail(call) => fs.fail(call),
-                Step::FillUp(room) => fs.fill_up(room),
-                Step::Heal => fs.heal(),
-                Step::Crash(_) | Step::Kill => {
-                    fs = match step {
-                        Step::Crash(seed) => {
-                            // Notes are not synced.
-                            model.has_failed = true;
-                            fs.crash(&mut Choices(seed))
-                        }
-                        _ => fs.kill(),
-                    };
-                    let (reopened, recovered, found) = open(fs.clone(), SEGMENT).unwrap();
-                    model.check(&fs, &recovered, &found);
-                    model.is_given(&fs, &found);
-                    model.settled.clear();
-                    model.has_failed = false;
-                    log = reopened;
-                }
-            }
-        }
-    }
 
     #[test]
     fn damage_costs_the_records_that_it_hits_and_no_others(offset in HEADER..2000_usize) {

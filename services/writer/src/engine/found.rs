@@ -23,7 +23,8 @@ use crate::log::{self, Position, Reader, RecoveredRecord, fs::FileSystem};
 
 /// Projects are put in order together until they have so many events. In tests so few that they are not all together.
 const EVENTS_AT_ONCE: usize = if cfg!(test) { 100 } else { 50_000 };
-/// How many events are moved together: what is held of their places meanwhile.
+/// How many events are copied from one log to another before it is looked at what became of them. In tests so few that there
+/// are several parts.
 const MOVED_AT_ONCE: usize = if cfg!(test) { 7 } else { 10_000 };
 
 /// See the [module](self).

@@ -7,14 +7,15 @@
 //!
 //! What is promised: after a crash at any point, [`Log::open`] gives every record of every acknowledged group of the
 //! segments that were not removed, unless it was noted as settled, once and in order. A record that was never acknowledged may
-//! come back too, once and in order: it was sent, and whoever sent it was told nothing. What is given is synced by then.
+//! come back too, once and in order: it was sent, and whoever sent it was told nothing. When the log is open, what
+//! was given is synced, unless the disk had no room to write it again, which is warned of.
 //!
 //! A crash may tear the group that was being written, at its end or in the middle: a file system writes blocks in any order.
 //! A fault of the disk may damage what was acknowledged. What cannot be read is told apart by how far its segment is known
 //! to be acknowledged: each record says where its group begins, and each segment how far the one before had come. What lies
 //! below is lost, which is reported and counted; what lies beyond was never promised, and is cut off or passed over. Only of
-//! the last group of a segment that is, or once was, the last one at a start it cannot be told whether it was torn or damaged, and groups in front of it that the disk
-//! gave back as zeros cannot be told from what was never written. A failed write or sync leaves it
+//! the last group of a segment that was the last one at some start it cannot be told whether it was torn or damaged, and groups
+//! in front of it that the disk gave back as zeros cannot be told from what was never written. A failed write or sync leaves it
 //! unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its last acknowledged
 //! byte if the disk lets it, and the next group begins a new one. Zeros at the end of a segment are what it grew by, and
 //! nothing was written there yet.

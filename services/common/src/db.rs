@@ -12,6 +12,8 @@ use crate::{config::DatabaseArgs, status};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement may take; the server ends it then.
 const STATEMENT_TIMEOUT: &str = "20s";
+/// How long [`bounded`] work may take: longer than the server lets one statement run.
+const WORK_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait between two tries to connect at the start.
 const CONNECT_RETRY: Duration = Duration::from_millis(500);
 
@@ -109,6 +111,21 @@ async fn retry(
         }
         tokio::time::sleep(CONNECT_RETRY).await;
     }
+}
+
+/// Does `work` with a connection of `pool`, but not for longer than half a minute: the server ends a statement that takes too long, but
+/// nobody says so when the network swallows what is said. For work that no call's deadline bounds.
+pub async fn bounded<T>(
+    pool: &PgPool,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
+    let mut connection = pool.acquire().await?;
+    if let Ok(result) = tokio::time::timeout(WORK_LIMIT, work(&mut connection)).await {
+        return result;
+    }
+    // In the middle of something: the pool could not tell whether it is still of use.
+    drop(connection.detach());
+    Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
 }
 
 /// An error of a query, sorted by what a caller can do about it.

@@ -13,10 +13,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
-use mesher_common::{db::DatabaseError, id::ProjectId};
+use mesher_common::{
+    db::{self, DatabaseError},
+    id::ProjectId,
+};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tracing::instrument;
 use uuid::Uuid;
@@ -35,9 +37,6 @@ const RESTARTS: usize = 4;
 /// For how many batches after one with an event that was in the table already all ids are looked up first: after a crash
 /// what the log holds is stored again from the beginning of a segment, and a COPY that fails for one row is for nothing.
 const WARY: usize = 32;
-
-/// How long a try may take: longer than PostgreSQL lets a statement run.
-const TRY_LIMIT: Duration = Duration::from_secs(30);
 
 /// SQLSTATE `unique_violation`.
 const UNIQUE_VIOLATION: &str = "23505";
@@ -108,31 +107,15 @@ impl Store {
         Ok(outcomes.into_iter().map(|(outcome, _)| outcome).collect())
     }
 
-    /// One try that ends, also when the network swallows what is said.
-    async fn bounded(
-        &self,
-        batch: &[Event],
-        gone: &HashSet<ProjectId>,
-        suspects: Suspects,
-    ) -> Result<Vec<Outcome>, DatabaseError> {
-        let mut connection = self.pool.acquire().await?;
-        let tried = Self::try_store(&mut connection, batch, gone, suspects);
-        if let Ok(result) = tokio::time::timeout(TRY_LIMIT, tried).await {
-            return result;
-        }
-        // In the middle of something: the pool could not tell whether it is still of use.
-        drop(connection.detach());
-        Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
-    }
-
     /// Those of a batch's projects that do not exist.
     async fn deleted_projects(&self, batch: &[Event]) -> Result<HashSet<ProjectId>, DatabaseError> {
         let mut projects: HashSet<ProjectId> = batch.iter().map(|event| event.project_id).collect();
         let ids: Vec<Uuid> = projects.iter().map(|project| project.0).collect();
-        let found: Vec<ProjectId> = sqlx::query_scalar("SELECT id FROM projects WHERE id = ANY ($1)")
-            .bind(ids)
-            .fetch_all(&self.pool)
-            .await?;
+        let found: Vec<ProjectId> = db::bounded(&self.pool, async |connection| {
+            let find = sqlx::query_scalar("SELECT id FROM projects WHERE id = ANY ($1)").bind(ids);
+            Ok(find.fetch_all(connection).await?)
+        })
+        .await?;
         for project in found {
             projects.remove(&project);
         }
@@ -149,7 +132,10 @@ impl Sink for Store {
         for _ in 0..RESTARTS {
             let days = batch.iter().map(|event| event.received_at.date_naive());
             self.partitions.ensure(days).await.map_err(SinkError::Unavailable)?;
-            let error = match self.bounded(batch, &gone, suspects).await {
+            let tried = async |connection: &mut PgConnection| {
+                Self::try_store(connection, batch, &gone, suspects).await
+            };
+            let error = match db::bounded(&self.pool, tried).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
@@ -175,25 +161,26 @@ impl Sink for Store {
         name = "db.dead_letter.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql")
     )]
     async fn dead_letter(&self, event: &Event, sqlstate: &str, reason: &str) -> Result<(), SinkError> {
-        sqlx::query(
-            "INSERT INTO dead_letters (project_id, event_id, received_at, sqlstate, reason, payload)
-             VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(event.project_id)
-        .bind(event.id)
-        .bind(event.received_at)
-        .bind(sqlstate)
-        .bind(reason)
-        .bind(event.payload())
-        .execute(&self.pool)
-        .await
-        .map_err(|error| {
-            let error = DatabaseError::from(error);
+        let kept = db::bounded(&self.pool, async |connection| {
+            sqlx::query(
+                "INSERT INTO dead_letters (project_id, event_id, received_at, sqlstate, reason, payload)
+                 VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(event.project_id)
+            .bind(event.id)
+            .bind(event.received_at)
+            .bind(sqlstate)
+            .bind(reason)
+            .bind(event.payload())
+            .execute(connection)
+            .await?;
+            Ok(())
+        });
+        kept.await.map_err(|error| {
             let sqlstate = error.sqlstate().unwrap_or_default();
             sink_error(error, sqlstate)
-        })?;
-        Ok(())
+        })
     }
 }
 

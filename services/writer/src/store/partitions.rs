@@ -8,7 +8,10 @@ use std::{
 };
 
 use chrono::{Days, NaiveDate};
-use mesher_common::{clock::Clock, db::DatabaseError};
+use mesher_common::{
+    clock::Clock,
+    db::{self, DatabaseError},
+};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
@@ -80,11 +83,11 @@ impl Partitions {
         name = "db.events.partitions", skip_all, fields(otel.kind = "client", db.system.name = "postgresql")
     )]
     async fn make(&self, first: NaiveDate, last: NaiveDate) -> Result<(), DatabaseError> {
-        let made: i32 = sqlx::query_scalar("SELECT ensure_event_partitions($1, $2)")
-            .bind(first)
-            .bind(last)
-            .fetch_one(&self.pool)
-            .await?;
+        let made: i32 = db::bounded(&self.pool, async |connection| {
+            let ensure = sqlx::query_scalar("SELECT ensure_event_partitions($1, $2)").bind(first).bind(last);
+            Ok(ensure.fetch_one(connection).await?)
+        })
+        .await?;
         if made > 0 {
             tracing::info!(made, %first, %last, "partitions made");
         }

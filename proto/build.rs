@@ -1,9 +1,10 @@
 //! Compiles the `.proto` files: messages and services by prost and tonic, the descriptor set for reflection and
-//! the gateway, and [`Guarded`](../src/access.rs) implementations from the `mesher.access.v1.access` options.
+//! the gateway, [`Guarded`](../src/access.rs) implementations from the `mesher.access.v1.access` options, and what each
+//! message that is sent is [like](../src/shape.rs).
 
-use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
+use std::{collections::BTreeMap, env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
-use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, MethodDescriptor, Value};
 
 const INCLUDES: [&str; 2] = ["api", "googleapis"];
 
@@ -49,7 +50,45 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     fs::write(out.join("guards.rs"), guards)?;
+    fs::write(out.join("shapes.rs"), shapes(&pool)?)?;
     Ok(())
+}
+
+/// The source of the [`Shaped`](../src/shape.rs) implementations for what RPCs take and answer, and of a static for each
+/// message that these hold.
+fn shapes(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
+    let mut source = String::new();
+    let mut shaped = BTreeMap::new();
+    for service in pool.services().filter(|service| service.full_name().starts_with("mesher.")) {
+        for message in service.methods().flat_map(|method| [method.input(), method.output()]) {
+            shaped.insert(message.full_name().to_owned(), message);
+        }
+    }
+    let mut found: Vec<MessageDescriptor> = shaped.values().cloned().collect();
+    let mut next = 0;
+    while let Some(message) = found.get(next).cloned() {
+        next += 1;
+        let mut fields = String::new();
+        for field in message.fields() {
+            let Kind::Message(nested) = field.kind() else { continue };
+            write!(fields, "({}, &{}), ", field.number(), shape_name(&nested))?;
+            if !found.contains(&nested) {
+                found.push(nested);
+            }
+        }
+        writeln!(source, "static {}: Shape = Shape(&[{fields}]);", shape_name(&message))?;
+    }
+    for message in shaped.values() {
+        let package = message.parent_file().package_name().replace('.', "::");
+        writeln!(source, "impl Shaped for crate::{package}::{} {{", message.name())?;
+        writeln!(source, "    const SHAPE: &'static Shape = &{};", shape_name(message))?;
+        writeln!(source, "}}")?;
+    }
+    Ok(source)
+}
+
+fn shape_name(message: &MessageDescriptor) -> String {
+    message.full_name().replace('.', "_").to_uppercase()
 }
 
 /// The source of the `Guarded` implementation for the request message of `method`.

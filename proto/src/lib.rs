@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod codec;
+pub mod shape;
 
 use std::sync::LazyLock;
 

@@ -14,7 +14,8 @@ use futures_util::{FutureExt as _, Stream, stream};
 use mesher_common::{
     access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
     rpc::CALL_TIMEOUT,
-    status, telemetry,
+    status::{self, Violation},
+    telemetry,
 };
 use mesher_proto::mesher::writer::v1::{Parcel, ParcelResult, StoreStreamRequest, StoreStreamResponse};
 use prost::Message as _;
@@ -30,7 +31,7 @@ use tracing::{Instrument as _, Span, field};
 
 use crate::service::{Service, rpc_status};
 
-/// The most parcels in hand of one stream; it is not read on while there are so many.
+/// The most parcels in a message, and in hand of one stream: it is not read on while there are so many.
 const MAX_PARCELS: usize = 1000;
 /// The most bytes of messages with parcels in hand, of which one may be the last that went beyond it: a message stays in memory
 /// until all of its parcels are answered.
@@ -134,11 +135,16 @@ impl Streamed {
                 }
                 Some(done) = parcels.join_next() => return Some(self.answered(done).await),
                 request = reading, if open && room => match request {
-                    Ok(Some(request)) if request.parcels.is_empty() => match self.store(request).await {
-                        Ok(answer) => return Some(Ok(answer)),
-                        Err(status) => self.end_with(Some(status)),
+                    Ok(Some(request)) if request.parcels.is_empty() => {
+                        let stored = timeout(CALL_TIMEOUT, self.store(request)).await;
+                        match stored.unwrap_or_else(|_| Err(status::deadline_exceeded(CALL_TIMEOUT))) {
+                            Ok(answer) => return Some(Ok(answer)),
+                            Err(status) => self.end_with(Some(status)),
+                        }
+                    }
+                    Ok(Some(request)) => if let Err(violation) = self.take(request) {
+                        self.end_with(Some(violation.into()));
                     },
-                    Ok(Some(request)) => self.take(request),
                     Ok(None) => self.end_with(None),
                     Err(status) => self.end_with(Some(status::typed(status))),
                 },
@@ -170,7 +176,11 @@ impl Streamed {
     }
 
     /// Has parcels stored, each in a task of its own: none waits for another.
-    fn take(&mut self, request: StoreStreamRequest) {
+    fn take(&mut self, request: StoreStreamRequest) -> Result<(), Violation> {
+        if request.parcels.len() > MAX_PARCELS {
+            let description = format!("has {} parcels; {MAX_PARCELS} are allowed", request.parcels.len());
+            return Err(Violation::new("parcels", description));
+        }
         let message = self.memory.hold(request.encoded_len());
         for parcel in request.parcels {
             let (service, has_key) = (self.service.clone(), Arc::clone(&self.has_key));
@@ -182,6 +192,7 @@ impl Streamed {
             };
             self.parcels.spawn(task.instrument(span));
         }
+        Ok(())
     }
 
     /// The answer to a parcel that is done, and to others that are done besides, until it is full. Those that were acknowledged at

@@ -105,6 +105,23 @@ async fn many_errors_are_told_in_several_answers() {
 }
 
 #[tokio::test]
+async fn a_message_of_more_parcels_than_may_be_is_refused_before_they_take_memory() {
+    let suite = Suite::start().await;
+    let most = (0..1000).map(|sequence| Parcel { sequence, ..Parcel::default() }).collect();
+    assert_eq!(answers(stream(&suite, vec![request(most)]).await).await.len(), 1000);
+    let parcels = |count| request(vec![Parcel::default(); count]);
+    // Of so many the whole message is refused: several times as many would fit into its bytes.
+    for (count, expected) in
+        [(1001, "has 1001 parcels; 1000 are allowed"), (1_100_000, "more than 1048576 elements")]
+    {
+        let error = stream(&suite, vec![parcels(count)]).await.message().await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        let details = format!("{error:?}");
+        assert!(details.contains(expected), "{details}");
+    }
+}
+
+#[tokio::test]
 async fn many_large_parcels_are_all_answered() {
     const MESSAGES: u64 = 10;
     let suite = Suite::start().await;

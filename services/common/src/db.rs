@@ -148,6 +148,13 @@ impl DatabaseError {
         }
     }
 
+    /// What the database, or the way to it, says.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Query(cause) | Self::Unavailable(cause) => cause.to_string(),
+        }
+    }
+
     /// PostgreSQL's error code.
     pub fn sqlstate(&self) -> Option<String> {
         match self {

@@ -60,7 +60,7 @@ pub struct WriterArgs {
     /// The most events of a project that wait on disk.
     #[arg(long, env = "MESHER_QUOTA_EVENTS", default_value = "1000000")]
     pub quota_events: NonZeroUsize,
-    /// The most bytes of a project that wait on disk.
+    /// The most bytes of a project that wait on disk, or in memory with --durability memory.
     #[arg(long, env = "MESHER_QUOTA_BYTES", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub quota_bytes: u64,
     /// The most bytes of all projects that wait on disk; each shard has its part. Past it events are refused, or, with
@@ -68,6 +68,10 @@ pub struct WriterArgs {
     /// up to 32 MiB more are set aside for what it writes next.
     #[arg(long, env = "MESHER_LOG_BYTES", default_value_t = 8 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub log_bytes: u64,
+    /// The most bytes of all projects that wait in memory with --durability memory; each shard has its part, and 4 MiB at the
+    /// least. Past it the projects that have the most there lose their oldest.
+    #[arg(long, env = "MESHER_MEMORY_BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub memory_bytes: u64,
     /// How many shards the projects are spread over: each is a task that shares no lock with the others.
     #[arg(long, env = "MESHER_SHARDS", default_value = "2")]
     pub shards: NonZeroUsize,

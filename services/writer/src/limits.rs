@@ -3,30 +3,28 @@
 //!
 //! An event that is beyond a limit is refused before it is read.
 
+mod refund;
+
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use mesher_common::{
     access::Sender,
-    id::{EventId, ProjectId},
+    id::ProjectId,
     rate_limit::{Buckets, RateLimit},
     secret::SecretHash,
     status::LimitScope,
 };
 use tokio::time::Instant;
 
-use crate::{
-    engine::sink::{Outcome, Sink, SinkError},
-    event::Event,
-};
+pub use self::refund::Watched;
+use self::refund::{Counted, Name};
+use crate::event::Event;
 
 /// The most buckets: far more than there are projects and keys that send at the same time.
 const MAX_BUCKETS: usize = 100_000;
-/// The most events of which it is remembered what they were counted in, until it is known whether they are duplicates.
-const MAX_COUNTED: usize = 100_000;
 
 /// The limits of projects and keys that have none of their own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,7 +89,8 @@ impl Limits {
             key.map(|limit| (Holder::Key(sender.key), limit)),
         ];
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let mut grant = Grant { limits: self.clone(), holders: [None; 2], left: wanted, used: 0 };
+        let mut grant =
+            Grant { limits: self.clone(), holders: [None; 2], left: wanted, used: Used::default() };
         let now = Instant::now();
         for (index, holder) in holders.into_iter().enumerate() {
             let Some((holder, limit)) = holder else { continue };
@@ -107,11 +106,6 @@ impl Limits {
         grant
     }
 
-    /// Gives back what events cost that turn out to be duplicates, whatever `sink` finds out.
-    pub fn watch<S>(&self, sink: S) -> Watched<S> {
-        Watched { sink, limits: self.clone() }
-    }
-
     fn put_back(&self, holders: &Holders, tokens: u32) {
         if tokens == 0 {
             return;
@@ -122,38 +116,38 @@ impl Limits {
         }
     }
 
+    /// Gives back what was used for events that were not accepted.
+    fn undo(&self, holders: &Holders, used: &Used) {
+        self.put_back(holders, used.tokens);
+        if !used.named.is_empty() {
+            let mut counted = self.counted();
+            for name in &used.named {
+                counted.forget(*name);
+            }
+        }
+    }
+
     fn counted(&self) -> MutexGuard<'_, Counted> {
         // Nothing that is done under the lock leaves it half done.
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Notes what became of events that were counted.
-    fn settle(&self, batch: &[Event], outcomes: &[Outcome]) {
-        let mut counted = self.counted();
-        if counted.by_event.is_empty() {
-            return;
-        }
-        let given = batch.iter().zip(outcomes).filter(|(event, _)| event.id_given);
-        let duplicates: Vec<Holders> = given
-            .filter_map(|(event, outcome)| {
-                let holders = counted.forget((event.project_id, event.id))?;
-                (*outcome == Outcome::Duplicate).then_some(holders)
-            })
-            .collect();
-        drop(counted);
-        for holders in duplicates {
-            self.put_back(&holders, 1);
-        }
-    }
 }
 
-/// Room for some events. What of it is not used is given back when this is dropped.
+/// Room for some events. It is given back when this is dropped.
 #[derive(Debug)]
 pub struct Grant {
     limits: Limits,
     holders: Holders,
     left: u32,
-    used: u32,
+    used: Used,
+}
+
+/// Room that was used for events.
+#[derive(Debug, Default)]
+struct Used {
+    tokens: u32,
+    /// Those that may be duplicates.
+    named: Vec<Name>,
 }
 
 impl Grant {
@@ -171,92 +165,63 @@ impl Grant {
         waits.max_by_key(|reached| reached.wait).map_or(Ok(()), Err)
     }
 
-    /// Uses room for an event that is accepted.
+    /// Uses room for an event that is to be accepted.
     pub fn use_for(&mut self, event: &Event) {
         if self.holders.iter().all(Option::is_none) {
             return;
         }
         self.left = self.left.saturating_sub(1);
-        self.used += 1;
+        self.used.tokens += 1;
         if event.id_given {
-            self.limits.counted().remember((event.project_id, event.id), self.holders);
+            let name = (event.project_id, event.id);
+            self.limits.counted().remember(name, self.holders);
+            self.used.named.push(name);
         }
     }
 
-    /// Gives back what was used: the events were refused after all.
-    pub fn give_back(&mut self) {
-        self.limits.put_back(&self.holders, std::mem::take(&mut self.used));
+    /// Gives back what was not used: there are no more events.
+    pub fn release(&mut self) {
+        self.limits.put_back(&self.holders, std::mem::take(&mut self.left));
+    }
+
+    /// What was used is kept, for the events may be accepted from here on, unless they are found to be refused.
+    pub fn keep(mut self) -> Kept {
+        Kept { limits: self.limits.clone(), holders: self.holders, used: std::mem::take(&mut self.used) }
     }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        self.limits.put_back(&self.holders, self.left);
+        self.release();
+        self.limits.undo(&self.holders, &std::mem::take(&mut self.used));
     }
 }
 
-type Name = (ProjectId, EventId);
-
-/// What events were counted in that may be duplicates; of too many, the oldest are forgotten.
-#[derive(Debug, Default)]
-struct Counted {
-    by_event: HashMap<Name, (Holders, u32)>,
-    in_order: VecDeque<Name>,
-}
-
-impl Counted {
-    fn remember(&mut self, event: Name, holders: Holders) {
-        let entry = self.by_event.entry(event).or_insert((holders, 0));
-        *entry = (holders, entry.1 + 1);
-        self.in_order.push_back(event);
-        while self.in_order.len() > MAX_COUNTED {
-            if let Some(oldest) = self.in_order.pop_front() {
-                self.forget(oldest);
-            }
-        }
-    }
-
-    /// Forgets an event, once, and says what it was counted in.
-    fn forget(&mut self, event: Name) -> Option<Holders> {
-        let (holders, times) = self.by_event.get_mut(&event)?;
-        let holders = *holders;
-        *times -= 1;
-        if *times == 0 {
-            self.by_event.remove(&event);
-        }
-        if self.by_event.is_empty() {
-            self.in_order.clear();
-        }
-        Some(holders)
-    }
-}
-
-/// A sink that is watched: see [`Limits::watch`].
+/// Room that events were counted in.
 #[derive(Debug)]
-pub struct Watched<S> {
-    sink: S,
+pub struct Kept {
     limits: Limits,
+    holders: Holders,
+    used: Used,
 }
 
-impl<S: Sink> Sink for Watched<S> {
-    async fn store(&self, batch: &[Event]) -> Result<Vec<Outcome>, SinkError> {
-        let outcomes = self.sink.store(batch).await?;
-        self.limits.settle(batch, &outcomes);
-        Ok(outcomes)
-    }
-
-    async fn dead_letter(&self, event: &Event, sqlstate: &str, reason: &str) -> Result<(), SinkError> {
-        self.sink.dead_letter(event, sqlstate, reason).await
+impl Kept {
+    /// Gives it back: the events were refused after all.
+    pub fn give_back(self) {
+        self.limits.undo(&self.holders, &self.used);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::Utc;
-    use mesher_common::secret::Secret;
+    use mesher_common::{id::EventId, secret::Secret};
 
     use super::*;
-    use crate::admission::{IdsBeside, Sent, admit_with_id};
+    use crate::{
+        admission::{IdsBeside, Sent, admit_with_id},
+        engine::sink::Outcome,
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -274,7 +239,7 @@ mod tests {
     fn accepted(limits: &Limits, sender: &Sender, events: usize) -> usize {
         let mut grant = limits.grant(sender, events);
         let event = event(sender, None);
-        (0..events)
+        let accepted = (0..events)
             .filter(|_| {
                 let room = grant.check().is_ok();
                 if room {
@@ -282,7 +247,9 @@ mod tests {
                 }
                 room
             })
-            .count()
+            .count();
+        grant.keep();
+        accepted
     }
 
     #[tokio::test(start_paused = true)]
@@ -317,12 +284,31 @@ mod tests {
         let limits = Limits::new(Defaults::default());
         let sender = sender(RateLimit::new(4, 60), RateLimit::new(5, 60));
         drop(limits.grant(&sender, 100));
-        let mut grant = limits.grant(&sender, 100);
-        grant.use_for(&event(&sender, None));
-        grant.use_for(&event(&sender, None));
-        grant.give_back();
-        drop(grant);
+        // As when the call is given up before it came to the engine, and when the engine refuses.
+        for is_given_up in [true, false] {
+            let mut grant = limits.grant(&sender, 100);
+            grant.use_for(&event(&sender, None));
+            grant.use_for(&event(&sender, Some(EventId::new())));
+            grant.release();
+            if is_given_up {
+                drop(grant);
+            } else {
+                grant.keep().give_back();
+            }
+            assert!(limits.counted().by_event.is_empty());
+        }
         assert_eq!(accepted(&limits, &sender, 100), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_used_is_there_for_others_before_the_events_are_accepted() {
+        let limits = Limits::new(Defaults::default());
+        let sender = sender(RateLimit::new(4, 60), None);
+        let mut grant = limits.grant(&sender, 4);
+        grant.use_for(&event(&sender, None));
+        assert!(limits.grant(&sender, 1).check().is_err());
+        grant.release();
+        assert_eq!(accepted(&limits, &sender, 100), 3);
     }
 
     #[tokio::test(start_paused = true)]
@@ -335,20 +321,11 @@ mod tests {
             grant.check().unwrap();
             grant.use_for(&event);
         }
-        drop(grant);
+        grant.keep();
         assert_eq!(accepted(&limits, &sender, 1), 0);
         let batch = [event.clone(), event.clone(), event.clone(), event];
         limits.settle(&batch, &[Outcome::Stored, Outcome::Duplicate, Outcome::Duplicate, Outcome::Duplicate]);
         assert_eq!(accepted(&limits, &sender, 100), 2, "the fourth was not counted");
         assert!(limits.counted().by_event.is_empty());
-    }
-
-    #[test]
-    fn what_is_remembered_of_events_is_bounded() {
-        let mut counted = Counted::default();
-        for _ in 0..MAX_COUNTED + 1000 {
-            counted.remember((ProjectId::new(), EventId::new()), [None; 2]);
-        }
-        assert_eq!((counted.by_event.len(), counted.in_order.len()), (MAX_COUNTED, MAX_COUNTED));
     }
 }

@@ -113,11 +113,11 @@ impl Service {
         for reason in RefuseReason::ALL {
             let count = refused[reason as usize];
             if count > 0 {
-                self.engine.refuse(sender.project_id, reason, count).await.map_err(WriterError::from)?;
+                self.engine.refuse(sender.project_id, reason, count);
             }
         }
         if !events.is_empty() {
-            self.accept(sender.project_id, events, &mut grant).await?;
+            self.accept(sender.project_id, events, grant).await?;
         }
         Ok(results)
     }
@@ -127,11 +127,14 @@ impl Service {
         &self,
         project: ProjectId,
         events: Vec<Event>,
-        grant: &mut Grant,
+        mut grant: Grant,
     ) -> Result<(), WriterError> {
-        let accepted = self.engine.accept(project, events).await;
+        grant.release();
+        let accepted = self.engine.accept(project, events).await?;
+        let kept = grant.keep();
+        let accepted = accepted.await;
         if accepted.is_err() {
-            grant.give_back();
+            kept.give_back();
         }
         Ok(accepted?)
     }
@@ -154,13 +157,13 @@ impl WriterService for Service {
         let event = match grant.check().map_err(WriterError::from).and_then(|()| admit()) {
             Ok(event) => event,
             Err(error) => {
-                self.engine.refuse(project, error.refuse_reason(), 1).await.map_err(WriterError::from)?;
+                self.engine.refuse(project, error.refuse_reason(), 1);
                 return Err(error.into());
             }
         };
         grant.use_for(&event);
         let event_id = event.id.to_hex();
-        self.accept(project, vec![event], &mut grant).await?;
+        self.accept(project, vec![event], grant).await?;
         Ok(Response::new(proto::StoreResponse { event_id, durability: self.durability.into() }))
     }
 
@@ -256,6 +259,7 @@ fn stats(account: &Account, started: prost_types::Timestamp) -> proto::WriterSta
                 RefuseReason::RateLimited => ErrorReason::RateLimited,
                 RefuseReason::QuotaFull => ErrorReason::QuotaExceeded,
                 RefuseReason::LogFailed => ErrorReason::DiskUnavailable,
+                RefuseReason::Overloaded => ErrorReason::Overloaded,
                 RefuseReason::Internal => ErrorReason::Internal,
             }
             .into(),

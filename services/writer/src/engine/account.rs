@@ -52,6 +52,8 @@ reasons! {
         QuotaFull = "quota_full",
         /// The log on disk cannot be written.
         LogFailed = "log_failed",
+        /// Too much was waiting to be buffered.
+        Overloaded = "overloaded",
         /// A fault of the writer's own.
         Internal = "internal",
     }
@@ -75,7 +77,7 @@ pub struct Account {
     pub accepted: u64,
     /// Committed.
     pub stored: u64,
-    /// Waiting in memory, or in flight.
+    /// Waiting in memory or on disk, or in flight.
     pub buffered: u64,
     /// In the dead-letter table.
     pub dead_lettered: u64,

@@ -26,11 +26,14 @@ pub(super) struct Seat {
     pub(super) number: u64,
     pub(super) since: Instant,
     pub(super) position: Option<Position>,
+    /// Its [size](Held::size).
+    pub(super) bytes: usize,
 }
 
 impl Seat {
     pub(super) fn of(project: ProjectId, held: &Held) -> Self {
-        Self { project, number: held.number, since: held.since, position: held.position() }
+        let (number, since, position, bytes) = (held.number, held.since, held.position(), held.size());
+        Self { project, number, since, position, bytes }
     }
 }
 

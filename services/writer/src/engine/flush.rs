@@ -36,7 +36,7 @@ const MAX_FRUITLESS: usize = 16;
 pub(super) enum Perseverance {
     /// They are tried three times in all, and then dropped.
     ThreeTries,
-    /// They are tried for as long as it takes. Once the token is cancelled they are left to the log.
+    /// They are tried for as long as it takes; once the token is cancelled three times in all. Then they are left to the log.
     UntilClosed(CancellationToken),
 }
 
@@ -120,7 +120,7 @@ impl<S: Sink> Flush<'_, S> {
                 Failure::Rejected { .. } => tries,
                 Failure::Unexplained(error) => {
                     self.fruitless += 1;
-                    self.unexplained = Some(cause(&error));
+                    self.unexplained = Some(error.cause());
                     if self.fruitless >= MAX_FRUITLESS {
                         break;
                     }
@@ -156,9 +156,9 @@ impl<S: Sink> Flush<'_, S> {
                 }
                 Err(Failure::Unexplained(error)) => match error.sqlstate() {
                     Some(sqlstate) if Blame::of(&error) == Blame::Row => {
-                        self.dead_letter(place, &sqlstate, &cause(&error)).await;
+                        self.dead_letter(place, &sqlstate, &error.cause()).await;
                     }
-                    _ => self.unexplained = Some(cause(&error)),
+                    _ => self.unexplained = Some(error.cause()),
                 },
             }
         }
@@ -199,10 +199,17 @@ impl<S: Sink> Flush<'_, S> {
         let (id, project) = (event.id.to_hex(), &event.project_id);
         tracing::error!(event = id, %project, sqlstate, reason, "event refused");
         let mut again = Tries::new(self.perseverance);
+        let mut failures = 0;
         let settled = loop {
             match self.sink.dead_letter(event, sqlstate, reason).await {
                 Ok(()) => break Settled::DeadLettered,
                 Err(SinkError::Unavailable(error)) => {
+                    failures += 1;
+                    if failures >= TRIES && Blame::of(&error) != Blame::Database {
+                        // The others of its batch are not to wait for that.
+                        self.unexplained = Some(error.cause());
+                        return;
+                    }
                     if !again.wait(1, &error, &mut self.random).await {
                         return self.give_up(place..place + 1, &error);
                     }
@@ -218,7 +225,7 @@ impl<S: Sink> Flush<'_, S> {
 
     /// Notes that nobody tries a part any more.
     fn give_up(&mut self, part: Range<usize>, error: &DatabaseError) {
-        let (events, error) = (part.len(), cause(error));
+        let (events, error) = (part.len(), error.cause());
         let end = match self.perseverance {
             Perseverance::ThreeTries => {
                 tracing::error!(events, %error, "events dropped: the database does not take them in");
@@ -251,13 +258,6 @@ impl<S: Sink> Flush<'_, S> {
                 End::Settled(Settled::Dropped(DropReason::DatabaseFailed))
             }
         }
-    }
-}
-
-/// What the database, or the way to it, says.
-fn cause(error: &DatabaseError) -> String {
-    match error {
-        DatabaseError::Query(cause) | DatabaseError::Unavailable(cause) => cause.to_string(),
     }
 }
 

@@ -83,6 +83,9 @@ impl Metrics {
     }
 
     pub(super) fn settle(&self, settled: Settled, count: u64) {
+        if count == 0 {
+            return;
+        }
         let end = match settled {
             Settled::Stored => "stored",
             Settled::DeadLettered => "dead_lettered",

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A shard's task owns everything of its projects, so that nothing is locked, and an account is right at every
-//! moment it is looked at. It never waits for the database: that is the flush's task, of which a shard has one in
+//! moment it is looked at. It never waits for the database: that is the flushes' tasks, of which a shard has some in
 //! flight. Nor does it wait for the disk: an event goes by the shard's journal into its log, and is acknowledged and
 //! buffered when it is synced there. Without a log (`--durability memory`) it is acknowledged once it is buffered; all
 //! the rest is the same.
@@ -28,6 +28,7 @@ mod open;
 mod pace;
 mod project;
 mod put_back;
+mod refused;
 mod segments;
 mod shard;
 pub mod sink;
@@ -47,6 +48,7 @@ use self::{
     account::{Account, RefuseReason},
     metrics::Metrics,
     project::Limits,
+    refused::Refused,
     sink::Sink,
 };
 pub use self::{
@@ -62,12 +64,14 @@ use crate::{
 
 /// The most commands that wait for a shard.
 const QUEUE: usize = 1024;
-/// How long a command waits for room in a shard's queue before it is refused. A shard never waits for anything
-/// slow: a full queue means that there is more work than the machine can do.
+/// How long a command waits for room in a shard's queue before it is refused. A full queue means that there is more work than the
+/// machine, or its disk, can do.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most memory of events that wait for a shard, to be buffered or to be in the log, in KiB. More than that is let through
 /// when it comes alone.
 const QUEUE_KIB: u32 = 8 * 1024;
+/// The least that a shard may have in memory without a log, in bytes: a few of the largest events.
+const MIN_MEMORY: u64 = 4 * 1024 * 1024;
 /// The least that the log of a shard may have on disk, in segments: cleaning needs some to work with.
 const MIN_SEGMENTS: u64 = 8;
 
@@ -106,10 +110,12 @@ pub struct Settings {
     pub buffer_events: usize,
     /// The most on disk.
     pub quota_events: usize,
-    /// The most bytes on disk.
+    /// The most bytes on disk, or in memory without a log.
     pub quota_bytes: u64,
     /// The most bytes on disk of all projects together.
     pub log_bytes: u64,
+    /// The most bytes in memory of all projects together, without a log.
+    pub memory_bytes: u64,
     /// What happens past the most on disk.
     pub when_full: WhenFull,
     /// What the jitter of its waits is made from, and the order in which it goes through a batch that failed.
@@ -123,14 +129,25 @@ impl Settings {
         if with_log {
             Limits { memory, events: self.quota_events, bytes: self.quota_bytes }
         } else {
-            Limits { memory, events: memory, bytes: u64::MAX }
+            Limits { memory, events: memory, bytes: self.quota_bytes }
         }
+    }
+
+    /// How many events of a project are worth a flush.
+    fn flush_events(&self, with_log: bool) -> usize {
+        // Without a log what fills the buffer drops the oldest: half of it is left for what comes while it is flushed.
+        if with_log { self.flush_events } else { self.flush_events.min(self.buffer_events.div_ceil(2)) }
+    }
+
+    /// The most bytes of a shard in memory, without a log.
+    fn shard_memory_bytes(&self) -> usize {
+        let bytes = (self.memory_bytes / count(self.shards).max(1)).max(MIN_MEMORY);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     /// The most bytes of a shard's log.
     fn shard_log_bytes(&self, segment_bytes: u32) -> u64 {
-        let shards = u64::try_from(self.shards).unwrap_or(u64::MAX).max(1);
-        (self.log_bytes / shards).max(MIN_SEGMENTS * u64::from(segment_bytes))
+        (self.log_bytes / count(self.shards).max(1)).max(MIN_SEGMENTS * u64::from(segment_bytes))
     }
 }
 
@@ -145,6 +162,7 @@ impl From<&WriterArgs> for Settings {
             quota_events: args.quota_events.get(),
             quota_bytes: args.quota_bytes,
             log_bytes: args.log_bytes,
+            memory_bytes: args.memory_bytes,
             when_full: args.when_full,
             seed: rand::random::<u32>().into(),
         }
@@ -161,8 +179,6 @@ enum Command {
         room: OwnedSemaphorePermit,
         done: oneshot::Sender<Result<(), EngineError>>,
     },
-    /// Count events of a project that were refused at admission.
-    Refuse { project: ProjectId, reason: RefuseReason, count: u64 },
     /// Store what is buffered of a project, and say how many events were stored.
     Flush { project: ProjectId, done: oneshot::Sender<Result<u64, EngineError>> },
     /// Give a project's account.
@@ -175,6 +191,7 @@ struct Door {
     commands: mpsc::Sender<Command>,
     /// A permit for each KiB that may wait.
     room: Arc<Semaphore>,
+    refused: Refused,
 }
 
 /// The way to the shards; cheap to clone.
@@ -183,6 +200,7 @@ pub struct Engine {
     doors: Arc<[Door]>,
     closing: CancellationToken,
     health: Health,
+    metrics: Metrics,
 }
 
 impl Engine {
@@ -207,15 +225,17 @@ impl Engine {
                 let settings = Settings { seed, ..settings };
                 let (sender, commands) = mpsc::channel(QUEUE);
                 let room = Arc::new(Semaphore::new(usize::try_from(QUEUE_KIB).unwrap_or(usize::MAX)));
+                let refused = Refused::default();
+                let (metrics, counted) = (metrics.clone(), refused.clone());
                 let mut shard =
-                    Shard::new(settings, Arc::clone(sink), metrics.clone(), commands, closing.clone());
+                    Shard::new(settings, Arc::clone(sink), metrics, commands, counted, closing.clone());
                 if let Some(log) = log {
                     shard.use_log(log, health.clone());
                 }
-                (Door { commands: sender, room }, shard)
+                (Door { commands: sender, room, refused }, shard)
             })
             .unzip();
-        (Self { doors: doors.into(), closing, health }, shards)
+        (Self { doors: doors.into(), closing, health, metrics: metrics.clone() }, shards)
     }
 
     /// Whether events can be taken in.
@@ -223,9 +243,14 @@ impl Engine {
         &self.health
     }
 
-    /// Takes events of one project in; they are acknowledged when this returns.
-    pub async fn accept(&self, project: ProjectId, events: Vec<Event>) -> Result<(), EngineError> {
+    /// Takes events of one project in. Once this gives something they may be accepted, also when nobody waits for what it is.
+    pub async fn accept(
+        &self,
+        project: ProjectId,
+        events: Vec<Event>,
+    ) -> Result<impl Future<Output = Result<(), EngineError>> + use<>, EngineError> {
         let (done, accepted) = oneshot::channel();
+        let count = count(events.len());
         let queued = async {
             let bytes: usize = events.iter().map(Event::size).sum();
             let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(QUEUE_KIB);
@@ -233,18 +258,17 @@ impl Engine {
             let room = room.await.map_err(|_| EngineError::Closing)?;
             self.send(project, Command::Accept { project, events, room, done }).await
         };
-        timeout(QUEUE_TIMEOUT, queued).await.unwrap_or(Err(EngineError::Overloaded))?;
-        accepted.await.map_err(|_| EngineError::Closing)?
+        let queued = timeout(QUEUE_TIMEOUT, queued).await.unwrap_or(Err(EngineError::Overloaded));
+        if queued == Err(EngineError::Overloaded) {
+            self.refuse(project, RefuseReason::Overloaded, count);
+        }
+        queued.map(|()| async { accepted.await.map_err(|_| EngineError::Closing)? })
     }
 
-    /// Counts events of a project that were refused at admission, for this reason.
-    pub async fn refuse(
-        &self,
-        project: ProjectId,
-        reason: RefuseReason,
-        count: u64,
-    ) -> Result<(), EngineError> {
-        self.send(project, Command::Refuse { project, reason, count }).await
+    /// Counts events of a project that are refused before they come here, for this reason.
+    pub fn refuse(&self, project: ProjectId, reason: RefuseReason, count: u64) {
+        self.metrics.refuse(reason, count);
+        self.door(project).refused.add(project, reason, count);
     }
 
     /// Stores what was accepted of a project before the call, and says how many events that were.
@@ -279,11 +303,15 @@ impl Engine {
     }
 }
 
+/// A number of what is in memory, which is far below 2^64.
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 /// The shard that a project belongs to, by the random part of its id: the same in every run, as its log must be.
 fn shard_of(project: ProjectId, shards: usize) -> usize {
     let (_, random) = project.0.as_u64_pair();
-    let shards = u64::try_from(shards).unwrap_or(u64::MAX).max(1);
-    usize::try_from(random % shards).unwrap_or(0)
+    usize::try_from(random % count(shards).max(1)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl<F: FileSystem> ShardLog<F> {
             self.segments.add(position);
             Held::left_to_log(0, position, now)
         });
-        self.projects.entry(project).or_default().accept(held, limits, &mut Memory::new());
+        self.projects.entry(project).or_default().accept(held, limits, &mut Memory::beside_log());
     }
 }
 

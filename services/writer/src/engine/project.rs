@@ -7,6 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     EngineError,
     account::{Account, DropReason, RefuseReason, Settled},
+    count,
     held::Held,
     memory::Memory,
     put_back::PutBack,
@@ -24,8 +25,10 @@ pub(super) struct Project {
     put_back: PutBack,
     /// How many of those that wait take memory.
     loaded: usize,
-    /// How many bytes of those that are not settled are in the log.
-    logged_bytes: u64,
+    /// How many bytes those have that are not settled, by their [size](Held::size).
+    bytes: u64,
+    /// How many bytes those that wait take of memory.
+    memory: usize,
     in_flight: usize,
     /// The lowest number in flight.
     in_flight_from: u64,
@@ -59,7 +62,7 @@ pub(super) struct Limits {
     pub(super) memory: usize,
     /// The most events in all.
     pub(super) events: usize,
-    /// The most bytes in the log.
+    /// The most bytes in all.
     pub(super) bytes: u64,
 }
 
@@ -86,15 +89,20 @@ impl Project {
         self.waiting.len() + self.put_back.held.len() + self.in_flight
     }
 
-    /// How many bytes of its events are in the log, and not settled.
-    pub(super) fn logged_bytes(&self) -> u64 {
-        self.logged_bytes
+    /// How many bytes its events have that are not settled.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
-    /// Whether so many more events, of so many bytes in the log, are within the limits.
+    /// How many bytes its events that wait take of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Whether so many more events, of so many bytes, are within the limits.
     pub(super) fn has_room(&self, events: usize, bytes: u64, limits: Limits) -> bool {
         self.held() + self.being_logged + events <= limits.events
-            && self.logged_bytes + self.being_logged_bytes + bytes <= limits.bytes
+            && self.bytes + self.being_logged_bytes + bytes <= limits.bytes
     }
 
     /// Notes events that are on their way into the log.
@@ -127,13 +135,21 @@ impl Project {
             if is_behind || self.loaded + self.in_flight >= limits.memory || !memory.has_room(&held) {
                 held.unload();
             }
-            memory.load(&held);
-            self.loaded += usize::from(held.is_loaded());
-            self.logged_bytes += bytes_of(held.position());
+            self.bytes += bytes_of(&held);
+            self.load(&held, memory);
             self.waiting.push_back(held);
         }
+        self.drop_oldest(memory, |project| project.held() > limits.events || project.bytes > limits.bytes)
+    }
+
+    /// Drops the oldest of those that wait for as long as it is `too_much`. Gives what was dropped.
+    pub(super) fn drop_oldest(
+        &mut self,
+        memory: &mut Memory,
+        too_much: impl Fn(&Self) -> bool,
+    ) -> Vec<Option<Position>> {
         let mut dropped = Vec::new();
-        while (self.held() > limits.events || self.logged_bytes > limits.bytes)
+        while too_much(self)
             && let Some(held) = self.put_back.held.pop_front().or_else(|| self.waiting.pop_front())
         {
             dropped.push(held.position());
@@ -145,11 +161,24 @@ impl Project {
         dropped
     }
 
+    /// Notes that an event waits.
+    fn load(&mut self, held: &Held, memory: &mut Memory) {
+        memory.load(held);
+        self.memory += held.memory();
+        self.loaded += usize::from(held.is_loaded());
+    }
+
+    /// Notes that an event waits no longer.
+    fn unload(&mut self, held: &Held, memory: &mut Memory) {
+        memory.unload(held);
+        self.memory -= held.memory();
+        self.loaded -= usize::from(held.is_loaded());
+    }
+
     /// Notes that an event that waited is settled.
     fn forget(&mut self, held: &Held, settled: Settled, memory: &mut Memory) {
-        memory.unload(held);
-        self.loaded -= usize::from(held.is_loaded());
-        self.logged_bytes -= bytes_of(held.position());
+        self.unload(held, memory);
+        self.bytes -= bytes_of(held);
         self.account.settle(settled);
     }
 
@@ -195,7 +224,7 @@ impl Project {
 
     /// Whether it is worth a flush of its own: somebody waits for it, or it has all that it may, or many bytes.
     pub(super) fn is_urgent(&self, share: Share, turn_bytes: u64) -> bool {
-        self.is_waited_for() || self.due_events(share) >= share.events || self.logged_bytes >= turn_bytes
+        self.is_waited_for() || self.due_events(share) >= share.events || self.bytes >= turn_bytes
     }
 
     /// Gives it another turn to take events for a flush, of so many bytes more.
@@ -228,8 +257,7 @@ impl Project {
         let queue = if put_back { &mut self.put_back.held } else { &mut self.waiting };
         let held = queue.pop_front_if(|size| size <= self.credit)?;
         self.credit -= held.size();
-        memory.unload(&held);
-        self.loaded -= usize::from(held.is_loaded());
+        self.unload(&held, memory);
         self.in_flight_from =
             if self.in_flight == 0 { held.number } else { self.in_flight_from.min(held.number) };
         self.in_flight += 1;
@@ -261,10 +289,10 @@ impl Project {
         self.in_flight
     }
 
-    /// Settles an event that was in flight.
-    pub(super) fn settle(&mut self, number: u64, position: Option<Position>, settled: Settled) {
+    /// Settles an event of so many bytes that was in flight.
+    pub(super) fn settle(&mut self, number: u64, bytes: usize, settled: Settled) {
         self.account.settle(settled);
-        self.logged_bytes -= bytes_of(position);
+        self.bytes -= count(bytes);
         for flush in self.flushes.iter_mut().filter(|flush| number < flush.below) {
             match settled {
                 Settled::Stored => flush.stored += 1,
@@ -352,13 +380,8 @@ impl Project {
     }
 }
 
-/// A number of events in memory, which is far below 2^64.
-fn count(events: usize) -> u64 {
-    u64::try_from(events).unwrap_or(u64::MAX)
-}
-
-fn bytes_of(position: Option<Position>) -> u64 {
-    position.map_or(0, |position| position.length.into())
+fn bytes_of(held: &Held) -> u64 {
+    count(held.size())
 }
 
 #[cfg(test)]

@@ -26,23 +26,24 @@ impl<'a> Tries<'a> {
 
     /// Waits for the next try; false if there is no point in one.
     pub(super) async fn wait(&mut self, events: usize, error: &DatabaseError, random: &mut StdRng) -> bool {
-        let delay = match (self.delays.next(), self.perseverance) {
-            (Some(delay), _) => delay,
+        let (delay, closed) = match (self.delays.next(), self.perseverance) {
+            // They are short enough to be had after the end has begun, too.
+            (Some(delay), _) => (delay, None),
             (None, Perseverance::ThreeTries) => return false,
-            (None, Perseverance::UntilClosed(_)) => {
+            (None, Perseverance::UntilClosed(closed)) => {
                 self.longer = (self.longer * 2).min(MAX_RETRY_DELAY);
                 // So that all shards, here and elsewhere, do not come back at once.
-                self.longer.mul_f64(random.random_range(0.5..=1.0))
+                (self.longer.mul_f64(random.random_range(0.5..=1.0)), Some(closed))
             }
         };
         tracing::warn!(events, %error, ?delay, "a flush failed and is tried again");
         let wait = tokio::time::sleep(delay);
-        match self.perseverance {
-            Perseverance::ThreeTries => {
+        match closed {
+            None => {
                 wait.await;
                 true
             }
-            Perseverance::UntilClosed(closed) => closed.run_until_cancelled(wait).await.is_some(),
+            Some(closed) => closed.run_until_cancelled(wait).await.is_some(),
         }
     }
 }

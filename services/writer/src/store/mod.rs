@@ -188,10 +188,7 @@ impl Sink for Store {
 /// (38, 39, P0), violated views (44), limits exceeded (54). Anything else says nothing against the batch.
 fn sink_error(error: DatabaseError, sqlstate: String) -> SinkError {
     if ["22", "23", "38", "39", "44", "54", "P0"].iter().any(|class| sqlstate.starts_with(class)) {
-        let reason = match &error {
-            DatabaseError::Query(cause) | DatabaseError::Unavailable(cause) => cause.to_string(),
-        };
-        SinkError::Rejected { sqlstate, reason }
+        SinkError::Rejected { sqlstate, reason: error.cause() }
     } else {
         SinkError::Unavailable(error)
     }

@@ -10,7 +10,7 @@ use crate::admission::{Sent, admit};
 fn no_more_are_in_memory_than_may_be_also_while_a_backlog_is_read_back() {
     const MEMORY: usize = 20;
     let event = admit(ProjectId::new(), &Sent::Json(br#"{"message":"m"}"#), Utc::now()).unwrap();
-    let (mut project, mut memory) = (Project::default(), Memory::new());
+    let (mut project, mut memory) = (Project::default(), Memory::beside_log());
     let limits = Limits { memory: MEMORY, events: 2000, bytes: u64::MAX };
     let now = Instant::now();
     let mut flying: Vec<Held> = Vec::new();
@@ -46,7 +46,7 @@ fn those_who_do_not_wait_for_their_flush_any_more_are_forgotten() {
     let mut project = Project::default();
     let limits = Limits { memory: 500, events: 500, bytes: u64::MAX };
     let held = std::iter::once(Held::in_memory(event, Instant::now()));
-    project.accept(held, limits, &mut Memory::new());
+    project.accept(held, limits, &mut Memory::beside_log());
     for _ in 0..100 {
         let (done, gone) = oneshot::channel();
         project.flush(done);

@@ -247,7 +247,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 // What is nowhere but in memory is never put back.
                 (End::PutBack | End::Left, _) => Settled::Dropped(DropReason::DatabaseFailed),
             };
-            project.settle(seat.number, seat.position, settled);
+            project.settle(seat.number, seat.bytes, settled);
             self.metrics.settle(settled, 1);
             if let (Some(journal), Some(position)) = (&mut self.journal, seat.position) {
                 journal.settle(position);

@@ -20,6 +20,7 @@ use crate::{
     config::WhenFull,
     engine::{
         account::{DropReason, Settled},
+        count,
         journal::Cleaned,
         project::Project,
         segments::Segments,
@@ -43,17 +44,15 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let Some((segments, active, target)) = journal.to_clean() else { return };
         let level = match self.settings.when_full {
             WhenFull::Reject => u64::MAX,
-            WhenFull::DropOldest => {
-                level(self.projects.values().map(Project::logged_bytes).collect(), target)
-            }
+            WhenFull::DropOldest => level(self.projects.values().map(Project::bytes).collect(), target),
         };
         let Some(segment) = choose(segments, active, &self.projects, level) else {
             journal.rest();
             return;
         };
         let mut dropped = Vec::new();
-        for project in self.projects.values_mut().filter(|project| project.logged_bytes() > level) {
-            let mut bytes = project.logged_bytes();
+        for project in self.projects.values_mut().filter(|project| project.bytes() > level) {
+            let mut bytes = project.bytes();
             dropped.extend(project.drop_waiting(DropReason::BufferFull, &mut self.memory, |position| {
                 let is_here = position.segment == segment && bytes > level;
                 if is_here {
@@ -63,9 +62,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             }));
         }
         if !dropped.is_empty() {
-            let count = u64::try_from(dropped.len()).unwrap_or(u64::MAX);
-            tracing::warn!(events = count, "the oldest events dropped: the log on disk is full");
-            self.metrics.drop_oldest(count);
+            tracing::warn!(events = dropped.len(), "the oldest events dropped: the log on disk is full");
+            self.metrics.drop_oldest(count(dropped.len()));
         }
         let waiting = self.projects.values().flat_map(Project::waiting);
         let mut kept: Vec<Position> = waiting.filter(|position| position.segment == segment).collect();
@@ -114,7 +112,7 @@ fn choose(
 ) -> Option<u64> {
     let mut waiting: HashMap<u64, Waiting> = HashMap::new();
     for project in projects.values() {
-        let mut above = project.logged_bytes().saturating_sub(level);
+        let mut above = project.bytes().saturating_sub(level);
         for position in project.waiting() {
             let bytes = u64::from(position.length);
             let waiting = waiting.entry(position.segment).or_default();
@@ -140,7 +138,7 @@ fn choose(
 fn level(mut held: Vec<u64>, target: u64) -> u64 {
     held.sort_unstable();
     let mut left = target;
-    let mut others = u64::try_from(held.len()).unwrap_or(u64::MAX);
+    let mut others = count(held.len());
     for bytes in held {
         let even = left / others;
         if bytes > even {

@@ -2,6 +2,7 @@
 
 mod boarding;
 mod cleaning;
+mod room;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -21,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Command, EngineError, Settings,
-    account::RefuseReason,
+    account::{DropReason, RefuseReason, Settled},
+    count,
     flight::Landing,
     health::Health,
     held::Held,
@@ -30,6 +32,7 @@ use super::{
     metrics::Metrics,
     open::ShardLog,
     project::Project,
+    refused::Refused,
     sink::Sink,
 };
 use crate::{
@@ -41,8 +44,8 @@ use crate::{
     },
 };
 
-/// How long an orderly end may take to store what is in the log; what is left is stored at the next start. Together with
-/// what the servers may take it is below the grace period.
+/// How long an orderly end may take to store what waits; what is in the log then is stored at the next start. Together with what
+/// the servers may take it is below the grace period.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);
 
 /// How many commands are obeyed before it is looked at what else there is to do.
@@ -55,6 +58,8 @@ pub struct Shard<S, F: FileSystem = Directory> {
     sink: Arc<S>,
     metrics: Metrics,
     commands: mpsc::Receiver<Command>,
+    /// What was refused before it came here.
+    refused: Refused,
     closing: CancellationToken,
     projects: HashMap<ProjectId, Project>,
     memory: Memory,
@@ -73,9 +78,9 @@ pub struct Shard<S, F: FileSystem = Directory> {
     /// The log on disk, if there is one.
     journal: Option<Journal<F>>,
     closed: bool,
-    /// Whether events were left to the log, because the database did not take them in before the end.
+    /// Whether events are left to the log, or dropped without one, because the database did not take them in before the end.
     left: bool,
-    /// When what is not stored yet is left to the log; set once the end has begun.
+    /// When that is to be done; set once the end has begun.
     leave_at: Option<Instant>,
 }
 
@@ -85,6 +90,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         sink: Arc<S>,
         metrics: Metrics,
         commands: mpsc::Receiver<Command>,
+        refused: Refused,
         closing: CancellationToken,
     ) -> Self {
         Self {
@@ -92,9 +98,10 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             sink,
             metrics,
             commands,
+            refused,
             closing,
             projects: HashMap::new(),
-            memory: Memory::new(),
+            memory: Memory::of(settings.shard_memory_bytes()),
             due: VecDeque::new(),
             due_events: 0,
             hold_until: None,
@@ -114,6 +121,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let ShardLog { directory, log, projects, segments } = log;
         let max_bytes = self.settings.shard_log_bytes(log.segment_bytes());
         self.journal = Some(Journal::new(directory, log, segments, max_bytes, health));
+        self.memory = Memory::beside_log();
         self.metrics.accept(projects.values().map(|project| project.account().accepted).sum());
         self.projects = projects;
         let now = Instant::now();
@@ -161,13 +169,9 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 () = sleep_until(hold_until.unwrap_or_else(Instant::now)), if hold_until.is_some() => {}
                 () = closing.cancelled(), if !self.commands.is_closed() => {
                     self.commands.close();
-                    self.leave_at = self.journal.as_ref().map(|_| Instant::now() + DRAIN_LIMIT);
+                    self.leave_at = Some(Instant::now() + DRAIN_LIMIT);
                 }
-                () = sleep_until(leave_at.unwrap_or_else(Instant::now)), if leave_at.is_some() => {
-                    tracing::info!("what is not stored yet is left to the log, for the next start");
-                    self.left = true;
-                    self.leave_at = None;
-                }
+                () = sleep_until(leave_at.unwrap_or_else(Instant::now)), if leave_at.is_some() => self.leave(),
                 command = self.commands.recv(), if !self.closed && has_room => match command {
                     Some(command) => {
                         self.obey(command);
@@ -207,18 +211,30 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         }
     }
 
+    /// The time to store what waits is over.
+    fn leave(&mut self) {
+        self.left = true;
+        self.leave_at = None;
+        if self.journal.is_some() {
+            tracing::info!("what is not stored yet is left to the log, for the next start");
+            return;
+        }
+        let events = self.projects.values().map(|project| project.account().buffered).sum();
+        self.metrics.settle(Settled::Dropped(DropReason::DatabaseFailed), events);
+        tracing::error!(events, "events dropped: the database did not take them in before the end");
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
             Command::Accept { project, events, room, done } => self.accept(project, events, room, done),
-            Command::Refuse { project, reason, count } => {
-                self.metrics.refuse(reason, count);
-                self.projects.entry(project).or_default().refuse(reason, count);
-            }
             Command::Flush { project, done } => {
                 self.projects.entry(project).or_default().flush(done);
                 self.look_at(project, Instant::now());
             }
             Command::Account { project, reply } => {
+                self.refused.take(|project, reason, count| {
+                    self.projects.entry(project).or_default().refuse(reason, count);
+                });
                 let account = self.projects.get(&project).map(Project::account).unwrap_or_default();
                 let _ = reply.send(account);
             }
@@ -241,8 +257,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             let _ = done.send(Ok(()));
             return;
         };
-        let bytes =
-            events.iter().map(|event| u64::try_from(event.record().length()).unwrap_or(u64::MAX)).sum();
+        let bytes = events.iter().map(|event| count(event.record().length())).sum();
         let project = self.projects.entry(id).or_default();
         let full =
             self.settings.when_full == WhenFull::Reject && !project.has_room(events.len(), bytes, limits);
@@ -285,23 +300,22 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     ) {
         let error =
             if reason == RefuseReason::QuotaFull { EngineError::QuotaFull } else { EngineError::LogFailed };
-        let count = u64::try_from(events).unwrap_or(u64::MAX);
-        self.metrics.refuse(reason, count);
-        self.projects.entry(id).or_default().refuse(reason, count);
+        let events = count(events);
+        self.metrics.refuse(reason, events);
+        self.projects.entry(id).or_default().refuse(reason, events);
         let _ = done.send(Err(error));
     }
 
     /// Takes in what is acknowledged now.
     fn take_in(&mut self, id: ProjectId, held: Vec<Held>, now: Instant) {
         let limits = self.settings.limits(self.journal.is_some());
-        self.metrics.accept(u64::try_from(held.len()).unwrap_or(u64::MAX));
+        self.metrics.accept(count(held.len()));
         let before = self.counted_due(id);
         let dropped = self.projects.entry(id).or_default().accept(held.into_iter(), limits, &mut self.memory);
         self.count_due(id, before, now);
-        if !dropped.is_empty() {
-            self.metrics.drop_oldest(u64::try_from(dropped.len()).unwrap_or(u64::MAX));
-        }
+        self.metrics.drop_oldest(count(dropped.len()));
         self.settle(dropped.into_iter().flatten());
+        self.make_room();
         self.look_at(id, now);
     }
 
@@ -315,7 +329,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Puts a project among those that are due, if it is, or sets its timer. One whose events are in flight is
     /// looked at again when they land.
     fn look_at(&mut self, id: ProjectId, now: Instant) {
-        let Settings { flush_events, flush_interval, .. } = self.settings;
+        let Settings { flush_interval, .. } = self.settings;
+        let flush_events = self.settings.flush_events(self.journal.is_some());
         let Some(project) = self.projects.get_mut(&id) else {
             return;
         };

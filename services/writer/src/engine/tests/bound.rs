@@ -18,7 +18,7 @@ async fn when_new_events_are_refused_none_is_dropped() {
     let mut accepted = [0, 0];
     let refused = 'full: loop {
         for (project, accepted) in projects.iter().zip(&mut accepted) {
-            match bench.engine.accept(*project, vec![sized(*project, 200)]).await {
+            match bench.engine.accepted(*project, vec![sized(*project, 200)]).await {
                 Ok(()) => *accepted += 1,
                 Err(error) => break 'full error,
             }
@@ -31,7 +31,7 @@ async fn when_new_events_are_refused_none_is_dropped() {
     for (project, accepted) in projects.into_iter().zip(accepted) {
         assert_eq!(bench.settled(project).await.stored, accepted);
     }
-    assert_eq!(bench.engine.accept(projects[0], vec![event(projects[0])]).await, Ok(()));
+    assert_eq!(bench.engine.accepted(projects[0], vec![event(projects[0])]).await, Ok(()));
     bench.close().await;
 }
 
@@ -50,7 +50,7 @@ async fn a_quiet_projects_few_events_survive_a_flood_of_another() {
         }
         let events: Vec<Event> = (0..5).map(|_| sized(flood, 200)).collect();
         last = events.last().map(|event| event.id);
-        bench.engine.accept(flood, events).await.unwrap();
+        bench.engine.accepted(flood, events).await.unwrap();
         assert!(disk.used() <= 12 * SMALL_SEGMENT as usize + SLACK, "{}", disk.used());
     }
     let account = bench.account(quiet).await;
@@ -81,7 +81,7 @@ async fn among_equals_each_loses_its_oldest() {
     let projects: Vec<ProjectId> = (0..8).map(|_| ProjectId::new()).collect();
     for _ in 0..200 {
         for project in &projects {
-            bench.engine.accept(*project, vec![sized(*project, 200)]).await.unwrap();
+            bench.engine.accepted(*project, vec![sized(*project, 200)]).await.unwrap();
             assert!(disk.used() <= 12 * SMALL_SEGMENT as usize + SLACK, "{}", disk.used());
         }
     }
@@ -105,13 +105,13 @@ async fn dead_space_is_reclaimed_although_old_events_are_in_every_segment() {
         let event = sized(stuck, 200);
         sink.broken.lock().unwrap().insert(event.id, "42501");
         sent.push(event.id);
-        while bench.engine.accept(stuck, vec![event.clone()]).await.is_err() {
+        while bench.engine.accepted(stuck, vec![event.clone()]).await.is_err() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         for _ in 0..10 {
             let events: Vec<Event> = (0..5).map(|_| sized(busy, 200)).collect();
             // While all that could be carried forward is being tried again, there may be no room.
-            while bench.engine.accept(busy, events.clone()).await.is_err() {
+            while bench.engine.accepted(busy, events.clone()).await.is_err() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }

@@ -130,8 +130,8 @@ async fn at_the_quota_events_are_refused_or_the_oldest_dropped() {
     let bench = Bench::on_disk(&Script::closed(), small, &directory);
     bench.accept(project, 95).await;
     let more = |count| (0..count).map(|_| event(project)).collect::<Vec<_>>();
-    assert_eq!(bench.engine.accept(project, more(6)).await, Err(EngineError::QuotaFull));
-    assert_eq!(bench.engine.accept(project, more(5)).await, Ok(()));
+    assert_eq!(bench.engine.accepted(project, more(6)).await, Err(EngineError::QuotaFull));
+    assert_eq!(bench.engine.accepted(project, more(5)).await, Ok(()));
     let account = bench.account(project).await;
     assert_eq!((account.accepted, account.refused), (100, 6));
     bench.kill().await;

@@ -25,7 +25,7 @@ async fn projects_share_by_bytes_whatever_the_size_of_their_events() {
                 (0..count).map(|_| Event { id: EventId::new(), ..one.clone() }).collect();
             sizes.extend(events.iter().map(|event| (event.id, event.record().length())));
             for events in events.chunks(10) {
-                bench.engine.accept(project, events.to_vec()).await.unwrap();
+                bench.engine.accepted(project, events.to_vec()).await.unwrap();
             }
         }
         let engine = bench.engine.clone();
@@ -109,7 +109,7 @@ async fn second_flight(projects: usize, events: usize, bytes: usize, asks: bool)
     for project in &projects {
         let one = sized(*project, bytes);
         let events = (0..events).map(|_| Event { id: EventId::new(), ..one.clone() });
-        bench.engine.accept(*project, events.collect()).await.unwrap();
+        bench.engine.accepted(*project, events.collect()).await.unwrap();
     }
     let (engine, last) = (bench.engine.clone(), projects[projects.len() - 1]);
     let flush = tokio::spawn(async move { if asks { engine.flush(last).await } else { Ok(0) } });
@@ -199,8 +199,8 @@ async fn a_request_larger_than_all_that_may_wait_passes_alone() {
     let events = vec![sized(project, 1_000_000); 12];
     assert!(events.iter().map(Event::size).sum::<usize>() / 1024 > QUEUE_KIB as usize / 2);
     let twice: Vec<Event> = events.iter().chain(&events).cloned().collect();
-    assert_eq!(bench.engine.accept(project, twice).await, Ok(()));
-    assert_eq!(bench.engine.accept(project, events).await, Ok(()));
+    assert_eq!(bench.engine.accepted(project, twice).await, Ok(()));
+    assert_eq!(bench.engine.accepted(project, events).await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +213,7 @@ async fn what_waits_for_a_shard_is_bounded_by_bytes() {
     let mut waiting = JoinSet::new();
     for _ in 0..40 {
         let (engine, event) = (engine.clone(), event.clone());
-        waiting.spawn(async move { engine.accept(project, vec![event]).await });
+        waiting.spawn(async move { engine.accepted(project, vec![event]).await });
     }
     tokio::time::sleep(2 * QUEUE_TIMEOUT).await;
     let mut overloaded = 0;

@@ -6,7 +6,7 @@ use super::*;
 async fn takes_in(bench: &Bench, project: ProjectId) -> Result<Vec<EventId>, EngineError> {
     let events: Vec<Event> = (0..3).map(|_| event(project)).collect();
     let ids = events.iter().map(|event| event.id).collect();
-    bench.engine.accept(project, events).await.map(|()| ids)
+    bench.engine.accepted(project, events).await.map(|()| ids)
 }
 
 /// Waits until the log takes events in again.

@@ -14,7 +14,7 @@ async fn an_event_that_fails_alone_while_others_are_stored_is_refused_for_itself
         let events = fifty(project);
         let bad = [events[0].id, events[17].id];
         sink.broken.lock().unwrap().extend(bad.map(|id| (id, sqlstate)));
-        bench.engine.accept(project, events).await.unwrap();
+        bench.engine.accepted(project, events).await.unwrap();
         let account = bench.settled(project).await;
         assert_eq!((account.stored, account.dead_lettered), (48, 2), "{sqlstate}");
         assert_eq!(*sink.dead.lock().unwrap(), bad.map(|id| (id, sqlstate.to_owned())));
@@ -30,7 +30,7 @@ async fn what_says_nothing_about_a_row_is_put_back_and_the_others_go_on() {
     let events = fifty(project);
     let late = events[17].id;
     sink.broken.lock().unwrap().insert(late, "42501");
-    bench.engine.accept(project, events).await.unwrap();
+    bench.engine.accepted(project, events).await.unwrap();
     while bench.account(project).await.stored < 49 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -82,7 +82,7 @@ async fn many_bad_events_together_do_not_keep_out_the_others() {
     let bench = Bench::simulated(&sink, settings(), &[disk]);
     let events: Vec<Event> = (0..200).map(|_| event(project)).collect();
     sink.broken.lock().unwrap().extend(events[..60].iter().map(|event| (event.id, "XX000")));
-    bench.engine.accept(project, events).await.unwrap();
+    bench.engine.accepted(project, events).await.unwrap();
     while bench.account(project).await.stored < 140 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -158,8 +158,27 @@ async fn without_a_log_the_others_of_a_bad_event_are_stored_and_the_rest_is_drop
     let bench = Bench::new(&sink);
     let events = fifty(project);
     sink.broken.lock().unwrap().extend([(events[3].id, "XX000"), (events[4].id, "42501")]);
-    bench.engine.accept(project, events).await.unwrap();
+    bench.engine.accepted(project, events).await.unwrap();
     let account = bench.settled(project).await;
     assert_eq!((account.stored, account.dead_lettered), (48, 1));
     assert_eq!(account.dropped(DropReason::DatabaseFailed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_cannot_be_kept_holds_nobody_up() {
+    let (sink, project, disk) = (Script::open(), ProjectId::new(), Simulated::default());
+    let bench = Bench::simulated(&sink, settings(), &[disk]);
+    *sink.dead_fails.lock().unwrap() = Some("42501");
+    let events = fifty(project);
+    let bad = events[7].id;
+    sink.poison.lock().unwrap().insert(bad);
+    bench.engine.accepted(project, events).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let account = bench.account(project).await;
+    assert_eq!((account.stored, account.buffered), (49, 1));
+    // Nor is it forgotten.
+    *sink.dead_fails.lock().unwrap() = None;
+    assert_eq!(bench.settled(project).await.dead_lettered, 1);
+    assert_eq!(*sink.dead.lock().unwrap(), [(bad, "22000".to_owned())]);
+    bench.close().await;
 }

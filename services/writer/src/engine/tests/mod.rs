@@ -2,13 +2,16 @@
 
 mod bound;
 mod disk;
+mod end;
 mod fairness;
 mod faults;
 mod flush;
 mod memory;
 mod model;
+mod quota;
 mod restart;
 mod sink;
+mod tries;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -58,8 +61,16 @@ fn settings() -> Settings {
         quota_events: 10_000,
         quota_bytes: 1 << 30,
         log_bytes: 1 << 30,
+        memory_bytes: 1 << 30,
         when_full: WhenFull::Reject,
         seed: 1,
+    }
+}
+
+impl Engine {
+    /// Takes events in, and waits until they are accepted.
+    async fn accepted(&self, project: ProjectId, events: Vec<Event>) -> Result<(), EngineError> {
+        self.accept(project, events).await?.await
     }
 }
 
@@ -95,7 +106,7 @@ impl Bench {
     async fn accept(&self, project: ProjectId, count: usize) -> Vec<EventId> {
         let events: Vec<Event> = (0..count).map(|_| event(project)).collect();
         let ids = events.iter().map(|event| event.id).collect();
-        self.engine.accept(project, events).await.unwrap();
+        self.engine.accepted(project, events).await.unwrap();
         ids
     }
 

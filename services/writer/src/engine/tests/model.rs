@@ -1,5 +1,5 @@
 //! The engine against a model: whatever is accepted, fails, is killed or crashes, in whatever order, what was acknowledged
-//! is stored, once, and the account adds up each time that it is looked at.
+//! is stored, once, or counted as dropped where the oldest are to be, and the account is right each time that it is looked at.
 
 use proptest::prelude::*;
 
@@ -56,22 +56,51 @@ struct Model {
     projects: [ProjectId; PROJECTS],
     acknowledged: HashSet<EventId>,
     sent: HashSet<EventId>,
+    when_full: WhenFull,
+    /// What each project should have accepted and refused.
+    expected: [(u64, u64); PROJECTS],
+    /// How many were dropped for others before the last start.
+    dropped: u64,
 }
 
 /// A log so small that it is cleaned all the time.
-fn small(shards: usize) -> Settings {
-    Settings { shards, flights: 2, log_bytes: 0, buffer_events: 60, ..settings() }
+fn small(shards: usize, when_full: WhenFull) -> Settings {
+    Settings { shards, flights: 2, log_bytes: 0, buffer_events: 60, when_full, ..settings() }
 }
 
 impl Model {
-    fn new() -> Self {
+    fn new(when_full: WhenFull) -> Self {
         let (sink, disks) = (Script::open(), (0..MAX_SHARDS).map(|_| Simulated::default()).collect());
         let projects = [(); PROJECTS].map(|()| ProjectId::new());
-        Self { sink, disks, bench: None, projects, acknowledged: HashSet::new(), sent: HashSet::new() }
+        let (acknowledged, sent) = (HashSet::new(), HashSet::new());
+        let (expected, dropped) = ([(0, 0); PROJECTS], 0);
+        Self { sink, disks, bench: None, projects, acknowledged, sent, when_full, expected, dropped }
     }
 
-    fn start(&mut self, shards: usize) {
-        self.bench = Some(Bench::simulated(&self.sink, small(shards), &self.disks));
+    async fn start(&mut self, shards: usize) {
+        // What was stored right before a kill may be given again.
+        self.sink.settled.lock().unwrap().clear();
+        let bench = Bench::simulated(&self.sink, small(shards, self.when_full), &self.disks);
+        for (project, expected) in self.projects.iter().zip(&mut self.expected) {
+            *expected = (bench.account(*project).await.accepted, 0);
+        }
+        self.bench = Some(bench);
+    }
+
+    /// Looks at all accounts; gives how many were dropped for others.
+    async fn look(&self) -> u64 {
+        let mut dropped = 0;
+        for (project, expected) in self.projects.iter().zip(self.expected) {
+            let account = self.bench().account(*project).await;
+            assert_eq!((account.accepted, account.refused), expected);
+            dropped += account.dropped(DropReason::BufferFull);
+        }
+        dropped
+    }
+
+    async fn end(&mut self) -> Bench {
+        self.dropped += self.look().await;
+        self.bench.take().unwrap()
     }
 
     fn bench(&self) -> &Bench {
@@ -79,39 +108,44 @@ impl Model {
     }
 
     async fn run(mut self, steps: Vec<Step>) {
-        self.start(2);
+        self.start(2).await;
         for step in steps {
             self.step(step).await;
-            for project in self.projects {
-                self.bench().account(project).await;
-            }
+            self.look().await;
+            assert_eq!(*self.sink.again.lock().unwrap(), 0, "stored, and given again");
         }
         self.step(Step::Crash(1, 2)).await;
         self.sink.succeed();
         for project in self.projects {
             self.bench().settled(project).await;
         }
-        self.bench.take().unwrap().close().await;
+        self.end().await.close().await;
         let stored: Vec<EventId> = self.sink.stored().into_iter().map(|(_, id)| id).collect();
         let dead: HashSet<EventId> = self.sink.dead.lock().unwrap().iter().map(|(id, _)| *id).collect();
         let once: HashSet<EventId> = stored.iter().copied().collect();
         assert_eq!(once.len(), stored.len(), "stored twice");
         assert!(once.is_subset(&self.sent));
         let lost = self.acknowledged.iter().filter(|id| !once.contains(id) && !dead.contains(id)).count();
-        assert_eq!(lost, 0, "acknowledged, and lost");
+        assert!(count(lost) <= self.dropped, "{lost} acknowledged, and lost; {} dropped", self.dropped);
+        assert!(self.when_full == WhenFull::DropOldest || self.dropped == 0);
         let left: usize = self.disks.iter().map(Simulated::used).sum();
         assert_eq!(left, 0, "all is settled, and nothing is left");
     }
 
     async fn step(&mut self, step: Step) {
         match step {
-            Step::Accept(project, count) => {
-                let project = self.projects[project];
-                let events: Vec<Event> = (0..count).map(|_| event(project)).collect();
+            Step::Accept(number, events) => {
+                let project = self.projects[number];
+                let events: Vec<Event> = (0..events).map(|_| event(project)).collect();
                 let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
                 self.sent.extend(&ids);
-                if self.bench().engine.accept(project, events).await.is_ok() {
-                    self.acknowledged.extend(ids);
+                let (accepted, refused) = &mut self.expected[number];
+                match self.bench.as_ref().unwrap().engine.accepted(project, events).await {
+                    Ok(()) => {
+                        *accepted += count(ids.len());
+                        self.acknowledged.extend(ids);
+                    }
+                    Err(_) => *refused += count(ids.len()),
                 }
             }
             Step::Flush(project) => {
@@ -129,20 +163,20 @@ impl Model {
                 self.disks.iter().for_each(Simulated::heal);
             }
             Step::Kill(shards) => {
-                self.bench.take().unwrap().kill().await;
+                self.end().await.kill().await;
                 self.disks.iter_mut().for_each(|disk| *disk = disk.kill());
-                self.start(shards);
+                self.start(shards).await;
             }
             Step::Crash(seed, shards) => {
-                self.bench.take().unwrap().kill().await;
+                self.end().await.kill().await;
                 let mut choices = Choices(seed);
                 self.disks.iter_mut().for_each(|disk| *disk = disk.crash(&mut choices));
-                self.start(shards);
+                self.start(shards).await;
             }
             Step::Stop(shards) => {
-                self.bench.take().unwrap().close().await;
+                self.end().await.close().await;
                 self.disks.iter_mut().for_each(|disk| *disk = disk.kill());
-                self.start(shards);
+                self.start(shards).await;
             }
         }
     }
@@ -152,9 +186,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_acknowledged_is_stored_once_whatever_happens(steps in proptest::collection::vec(step(), 1..60)) {
+    fn what_was_acknowledged_is_stored_once_whatever_happens(
+        steps in proptest::collection::vec(step(), 1..60),
+        when_full in proptest::sample::select(vec![WhenFull::Reject, WhenFull::DropOldest]),
+    ) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(Model::new().run(steps));
+        runtime.block_on(Model::new(when_full).run(steps));
     }
 }

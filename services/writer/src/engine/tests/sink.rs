@@ -16,6 +16,11 @@ pub(super) struct Script {
     pub(super) begun: Mutex<Vec<(Instant, usize)>>,
     pub(super) batches: Mutex<Vec<(Instant, Ids)>>,
     pub(super) dead: Mutex<Vec<(EventId, String)>>,
+    /// The SQLSTATE with which dead letters are refused.
+    pub(super) dead_fails: Mutex<Option<&'static str>>,
+    /// What was stored since the engine was started, and how many events were given again after that.
+    pub(super) settled: Mutex<HashSet<(ProjectId, EventId)>>,
+    pub(super) again: Mutex<usize>,
     pub(super) tries: Mutex<usize>,
 }
 
@@ -30,6 +35,9 @@ impl Script {
             begun: Mutex::default(),
             batches: Mutex::default(),
             dead: Mutex::default(),
+            dead_fails: Mutex::default(),
+            settled: Mutex::default(),
+            again: Mutex::default(),
             tries: Mutex::default(),
         })
     }
@@ -51,6 +59,12 @@ impl Script {
     pub(super) fn fail_with(&self, sqlstate: &'static str, times: usize) {
         let failure = || says(sqlstate);
         self.failures.lock().unwrap().extend(std::iter::repeat_with(failure).take(times));
+    }
+
+    /// How long after each begun try the next one was.
+    pub(super) fn pauses(&self) -> Vec<Duration> {
+        let begun = self.begun.lock().unwrap();
+        begun.windows(2).map(|pair| pair[1].0 - pair[0].0).collect()
     }
 
     pub(super) fn succeed(&self) {
@@ -84,12 +98,17 @@ impl Sink for Script {
         let ids: Ids = batch.iter().map(|event| (event.project_id, event.id)).collect();
         // As the table does: what is there already is found to be.
         let before: HashSet<_> = self.stored().into_iter().collect();
+        let mut settled = self.settled.lock().unwrap();
+        *self.again.lock().unwrap() += ids.iter().filter(|id| !settled.insert(**id)).count();
         let fresh = ids.into_iter().filter(|id| !before.contains(id)).collect();
         self.batches.lock().unwrap().push((Instant::now(), fresh));
         Ok(vec![Outcome::Stored; batch.len()])
     }
 
     async fn dead_letter(&self, event: &Event, sqlstate: &str, _: &str) -> Result<(), SinkError> {
+        if let Some(sqlstate) = *self.dead_fails.lock().unwrap() {
+            return Err(SinkError::Unavailable(says(sqlstate)));
+        }
         self.dead.lock().unwrap().push((event.id, sqlstate.to_owned()));
         Ok(())
     }

@@ -9,10 +9,13 @@ use std::{
 
 use clap::{Args, Parser, ValueEnum};
 use mesher_common::{
-    config::{DatabaseArgs, ProcessArgs, ProcessConfig, duration},
+    config::{ConfigError, DatabaseArgs, ProcessArgs, ProcessConfig, duration},
     rate_limit::Setting,
     tls::ListenerTlsArgs,
 };
+
+/// Connections for everything but flushes: while the table of the events is locked, API keys and roles are looked up all the same.
+const OTHER_CONNECTIONS: usize = 2;
 
 /// Mesher's writer: takes events in and stores them.
 #[derive(Clone, Debug, Parser)]
@@ -36,6 +39,23 @@ pub struct Config {
     /// How the process logs, traces and stops.
     #[command(flatten)]
     pub process: ProcessArgs,
+}
+
+impl Config {
+    /// Whether the settings go together.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let flushes = self.writer.shards.get().saturating_mul(self.writer.concurrent_flushes.get());
+        let least = flushes.saturating_add(OTHER_CONNECTIONS);
+        let connections = self.database.database_connections;
+        if usize::try_from(connections).is_ok_and(|connections| connections >= least) {
+            return Ok(());
+        }
+        let reason = format!(
+            "{connections} are too few: {flushes} flushes may be in flight at once (--shards times \
+             --concurrent-flushes), and {OTHER_CONNECTIONS} are for everything else"
+        );
+        Err(ConfigError { flag: "--database-connections", reason })
+    }
 }
 
 impl ProcessConfig for Config {
@@ -77,8 +97,8 @@ pub struct WriterArgs {
     pub shards: NonZeroUsize,
     /// The most flushes of a shard in flight, each of other projects and on a connection of its own: while one waits for its
     /// commit, another is got ready. All but the first wait until they are worth it, or for 100 ms.
-    #[arg(long, env = "MESHER_FLIGHTS", default_value = "3")]
-    pub flights: NonZeroUsize,
+    #[arg(long, env = "MESHER_CONCURRENT_FLUSHES", default_value = "3")]
+    pub concurrent_flushes: NonZeroUsize,
     /// A project's events are flushed when so many are buffered, if a flush with room has not taken them along before.
     #[arg(long, env = "MESHER_FLUSH_EVENTS", default_value = "50")]
     pub flush_events: NonZeroUsize,
@@ -130,4 +150,24 @@ fn flush_interval(text: &str) -> Result<Duration, String> {
 /// A revoked key must stop working within 10 seconds.
 fn api_key_cache(text: &str) -> Result<Duration, String> {
     duration(text, Duration::ZERO..=Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_connection_for_each_flush_and_for_others() {
+        let check = |more: &[&str]| {
+            let arguments = ["mesher-writer", "--database-url", "postgres://localhost/mesher"];
+            Config::try_parse_from(arguments.iter().chain(more)).unwrap().check()
+        };
+        assert!(check(&[]).is_ok());
+        assert!(check(&["--shards", "4", "--concurrent-flushes", "2"]).is_ok());
+        for more in [&["--database-connections", "7"], &["--shards", "3"]] {
+            let error = check(more).unwrap_err();
+            assert_eq!(error.flag, "--database-connections");
+            assert!(error.to_string().contains("are too few"), "{error}");
+        }
+    }
 }

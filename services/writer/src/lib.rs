@@ -1,7 +1,7 @@
 //! The writer: `mesher.writer.v1.WriterService`. It takes events in and stores them.
 //!
-//! An event passes [`service`] (proto to domain and back), [`limits`] (how many of a project, and with a key), [`admission`] (what can be normalised is, what cannot be
-//! is refused), [`log`] (on disk and synced, before it is acknowledged), [`engine`] (bounded buffers by project, in shards,
+//! An event passes [`service`] (proto to domain and back), [`limits`] (how many of a project, and with a key), [`admission`]
+//! (what can be normalised is, what cannot be is refused), [`log`] (on disk and synced, before it is acknowledged), [`engine`] (bounded buffers by project, in shards,
 //! flushed in batches) and [`store`] (all the SQL).
 //! `docs/architecture.md` has the writer's contract, with the test for each promise.
 
@@ -44,6 +44,7 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Starts the service.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
+    config.check()?;
     let mut server = ServerBuilder::bind("writer", config.listen, config.admin_listen, &config.tls).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let clock = Clock::system();

@@ -155,7 +155,7 @@ impl From<&WriterArgs> for Settings {
     fn from(args: &WriterArgs) -> Self {
         Self {
             shards: args.shards.get(),
-            flights: args.flights.get(),
+            flights: args.concurrent_flushes.get(),
             flush_events: args.flush_events.get(),
             flush_interval: args.flush_interval,
             buffer_events: args.buffer_events.get(),

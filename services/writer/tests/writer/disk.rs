@@ -147,7 +147,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_until_there_is_room() {
     let args = ["mesher-writer", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let args = args.into_iter().chain(["--database-url", database.url(), "--log-dir", &log_dir]);
     // Another number of shards, so that what was left is also brought home.
-    let args = args.chain(["--shards", "3", "--flush-interval", "100ms"]);
+    let args = args.chain(["--shards", "3", "--concurrent-flushes", "2", "--flush-interval", "100ms"]);
     let writer = mesher_writer::spawn(mesher_writer::Config::try_parse_from(args).unwrap()).await.unwrap();
     let stored = eventually("what was acknowledged is stored", PATIENCE, async || {
         let ids = sqlx::query_scalar("SELECT replace(event_id::text, '-', '') FROM events")

@@ -13,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod limits;
 pub mod log;
+mod log_dir;
 pub mod row;
 pub mod service;
 pub mod store;
@@ -22,15 +23,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mesher_common::{
-    access::Access, api_keys::ApiKeys, clock::Clock, config::default_data_dir, db, handle::Handle,
-    server::ServerBuilder,
+    access::Access, api_keys::ApiKeys, clock::Clock, db, handle::Handle, server::ServerBuilder,
 };
 use mesher_proto::mesher::writer::v1::writer_service_server::WriterServiceServer;
 
 pub use crate::config::Config;
 use crate::{
-    config::{Durability, WriterArgs},
-    engine::{Engine, Logs, SEGMENT_BYTES, metrics::Metrics},
+    config::Durability,
+    engine::{Engine, metrics::Metrics},
     limits::{Defaults, Limits},
     service::Service,
     store::Store,
@@ -45,6 +45,9 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// Starts the service.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     config.check()?;
+    if config.writer.durability == Durability::Memory {
+        log_dir::check_none_is_left(&config.writer)?;
+    }
     let mut server = ServerBuilder::bind("writer", config.listen, config.admin_listen, &config.tls).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let clock = Clock::system();
@@ -59,7 +62,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let metrics = Metrics::new(server.registry());
     let settings = (&config.writer).into();
     let logs = match config.writer.durability {
-        Durability::Disk => Some(open_logs(&config.writer).await?),
+        Durability::Disk => Some(log_dir::open(&config.writer).await?),
         Durability::Memory => None,
     };
     let limits = Limits::new(Defaults {
@@ -103,13 +106,4 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
         })
         .start()
         .await
-}
-
-async fn open_logs(args: &WriterArgs) -> anyhow::Result<Logs> {
-    let path = match &args.log_dir {
-        Some(path) => path.clone(),
-        None => default_data_dir("--log-dir")?.join("log"),
-    };
-    let shards = args.shards.get();
-    Ok(tokio::task::spawn_blocking(move || Logs::open(&path, shards, SEGMENT_BYTES)).await??)
 }

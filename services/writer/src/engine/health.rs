@@ -1,11 +1,11 @@
-//! Whether the engine can keep its promise: a log that failed cannot.
+//! Whether the engine can keep its promise: a log that failed cannot, nor one whose disk is stuck.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// How many logs are failed; cheap to clone.
+/// How many logs are failed or stuck; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     failed: Arc<AtomicUsize>,

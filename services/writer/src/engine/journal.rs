@@ -26,6 +26,8 @@ use crate::{
 const MAX_WAITING_BYTES: u64 = 4 * 1024 * 1024;
 /// How long after a failed write or sync it is tried whether the disk takes anything again.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
+/// How long something may be written and synced until the disk is taken for stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// How long cleaning waits when nothing can be gained.
 const CLEAN_DELAY: Duration = Duration::from_secs(1);
 /// An active segment without an unsettled event is only replaced when it has this part of its size: what is left of it is
@@ -82,6 +84,10 @@ pub(super) struct Journal<F: FileSystem> {
     directory: F,
     /// Away while something is written to it.
     log: Option<Log<F>>,
+    /// Since when it is.
+    away_since: Instant,
+    /// Whether it has been for too long: the disk does not answer.
+    is_stuck: bool,
     /// At most one that writes, and one that tidies.
     jobs: JoinSet<Done<F>>,
     tidying: bool,
@@ -111,6 +117,8 @@ impl<F: FileSystem> Journal<F> {
             directory,
             segment_bytes: log.segment_bytes().into(),
             log: Some(log),
+            away_since: Instant::now(),
+            is_stuck: false,
             jobs: JoinSet::new(),
             tidying: false,
             remove_at: None,
@@ -150,12 +158,31 @@ impl<F: FileSystem> Journal<F> {
 
     /// Whether nothing can be promised now.
     pub(super) fn is_failed(&self) -> bool {
-        self.probe_at.is_some()
+        self.probe_at.is_some() || self.is_stuck
     }
 
-    /// When something is to be done although nothing arrives.
-    pub(super) fn probe_at(&self) -> Option<Instant> {
-        self.probe_at.filter(|_| self.log.is_some())
+    /// When something is to be done although nothing arrives: to try whether the disk takes anything again, or to see that it is
+    /// stuck.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        match &self.log {
+            Some(_) => self.probe_at,
+            None => (!self.is_stuck).then(|| self.away_since + STUCK_AFTER),
+        }
+    }
+
+    /// Notes it if the disk is stuck.
+    pub(super) fn look(&mut self) {
+        if self.log.is_none() && !self.is_stuck && self.away_since.elapsed() >= STUCK_AFTER {
+            tracing::error!(directory = ?self.directory, "the disk is stuck: no events are taken in");
+            self.is_stuck = true;
+            self.health.failed();
+        }
+    }
+
+    /// Gives the log away to be written to.
+    fn take(&mut self) -> Option<Log<F>> {
+        self.away_since = Instant::now();
+        self.log.take()
     }
 
     /// Whether a group is being committed, or waits to be.
@@ -181,7 +208,7 @@ impl<F: FileSystem> Journal<F> {
         let wait = self.log.as_ref().and_then(|_| self.pace.wait(self.waiting_bytes, now));
         if due
             && wait.is_none()
-            && let Some(mut log) = self.log.take()
+            && let Some(mut log) = self.take()
         {
             self.pace.begin(now);
             let entries = std::mem::take(&mut self.waiting);
@@ -229,7 +256,7 @@ impl<F: FileSystem> Journal<F> {
 
     /// Begins to carry events of a segment forward.
     pub(super) fn clean(&mut self, events: Vec<Position>) {
-        if let Some(mut log) = self.log.take() {
+        if let Some(mut log) = self.take() {
             self.cleaning = true;
             let directory = self.directory.clone();
             self.jobs.spawn_blocking(move || {
@@ -292,6 +319,10 @@ impl<F: FileSystem> Journal<F> {
     }
 
     fn take_back(&mut self, log: Log<F>, error: Option<&io::Error>) {
+        if std::mem::take(&mut self.is_stuck) {
+            tracing::warn!(directory = ?self.directory, "the disk is no longer stuck");
+            self.health.recovered();
+        }
         // Also what could not be begun may have left a file.
         self.segments.begin(log.newest());
         match error {

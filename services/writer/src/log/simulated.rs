@@ -131,6 +131,11 @@ impl Simulated {
         state.capacity = Some(state.used() + room);
     }
 
+    /// Has every call wait until what this gives is dropped.
+    pub(crate) fn hang(&self) -> impl Drop + '_ {
+        self.state()
+    }
+
     /// Has everything succeed.
     pub(crate) fn heal(&self) {
         let mut state = self.state();

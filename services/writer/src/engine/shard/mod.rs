@@ -137,6 +137,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             self.take_off();
             if let Some(journal) = &mut self.journal {
                 journal.tidy();
+                journal.look();
             }
             self.clean();
             let start_at = self.journal.as_mut().and_then(Journal::start);
@@ -144,7 +145,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 break;
             }
             let timer = self.timers.first().map(|(at, _)| *at);
-            let probe = self.journal.as_ref().and_then(Journal::probe_at);
+            let look_at = self.journal.as_ref().and_then(Journal::look_at);
             let leave_at = self.leave_at;
             let hold_until = self.hold_until.filter(|_| self.is_boarding());
             let has_room = self.journal.as_ref().is_none_or(Journal::has_room);
@@ -164,7 +165,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 },
                 // Before the commands, which may come without end.
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => self.ring(),
-                () = sleep_until(probe.unwrap_or_else(Instant::now)), if probe.is_some() => {}
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
                 () = sleep_until(start_at.unwrap_or_else(Instant::now)), if start_at.is_some() => {}
                 () = sleep_until(hold_until.unwrap_or_else(Instant::now)), if hold_until.is_some() => {}
                 () = closing.cancelled(), if !self.commands.is_closed() => {

@@ -11,6 +11,7 @@ mod model;
 mod quota;
 mod restart;
 mod sink;
+mod stuck;
 mod tries;
 
 use std::{

@@ -49,7 +49,7 @@ impl From<WriterError> for Status {
             }
             WriterError::Engine(EngineError::Closing) => status::shutting_down(),
             WriterError::Engine(EngineError::QuotaFull) => status::quota_exceeded(
-                "as much waits on disk as may, of the project or of all: try again when some of it is stored",
+                "the quota on disk of the project, or of all projects, is full: try again when some of it is stored",
             ),
             WriterError::Engine(EngineError::LogFailed) => {
                 status::disk_unavailable("the writer's log on disk cannot be written: try again")

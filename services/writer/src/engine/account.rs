@@ -26,7 +26,7 @@ macro_rules! reasons {
 reasons! {
     /// Why an accepted event was dropped.
     DropReason {
-        /// The project's buffer, or its quota on disk, was full, and it was the oldest.
+        /// The project's buffer or quota was full, or there was no more room for all, and it was the oldest.
         BufferFull = "buffer_full",
         /// The database did not take it in, however often it was tried.
         DatabaseFailed = "database_failed",

@@ -89,8 +89,8 @@ pub struct GuessingArgs {
 #[derive(Args, Clone, Debug)]
 pub struct PasswordArgs {
     /// The most passwords that are hashed at once. Each takes --password-memory and a core.
-    #[arg(long, env = "MESHER_PASSWORD_HASHES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub password_hashes: u16,
+    #[arg(long, env = "MESHER_CONCURRENT_PASSWORD_HASHES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub concurrent_password_hashes: u16,
     /// The memory that hashing a password takes, in KiB: 19 MiB, as OWASP recommends, or more. Passwords that were hashed
     /// with less are hashed anew when their users sign in.
     #[arg(long, env = "MESHER_PASSWORD_MEMORY", default_value_t = 19_456, value_parser = clap::value_parser!(u32).range(19_456..=1 << 20))]

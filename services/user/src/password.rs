@@ -120,7 +120,7 @@ pub struct Hasher {
 impl Hasher {
     /// A hasher by these settings.
     pub async fn new(args: &PasswordArgs, peppers: Peppers) -> Result<Self, PasswordError> {
-        let concurrency = usize::from(args.password_hashes);
+        let concurrency = usize::from(args.concurrent_password_hashes);
         let scheme = Scheme::new(args.password_memory, args.password_passes, peppers)?;
         let mut hasher = Self {
             most: Arc::new(AtomicU64::new(cost(&scheme.params))),
@@ -284,7 +284,7 @@ mod tests {
 
     fn args(memory: u32) -> PasswordArgs {
         PasswordArgs {
-            password_hashes: 1,
+            concurrent_password_hashes: 1,
             password_memory: memory,
             password_passes: 2,
             password_pepper_file: Vec::new(),

@@ -204,7 +204,8 @@ async fn an_old_hash_is_made_stronger_by_the_next_login_also_when_two_do_it_at_o
 async fn a_flood_of_logins_is_refused_beyond_a_bound_and_other_calls_are_answered() {
     const FLOOD: usize = 200;
     // One at a time, and each slow; and no failures are too many.
-    let flags = ["--password-hashes", "1", "--password-memory", "65536", "--login-failures", "100"];
+    let flags =
+        ["--concurrent-password-hashes", "1", "--password-memory", "65536", "--login-failures", "100"];
     let suite = Suite::start_with(&flags, &[]).await;
     let user = suite.user().await;
     let mut flood = tokio::task::JoinSet::new();

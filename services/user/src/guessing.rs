@@ -17,7 +17,13 @@ use mesher_common::{db::DatabaseError, id::UserId};
 use sqlx::{PgConnection, PgTransaction};
 use tracing::instrument;
 
-use crate::{config::GuessingArgs, email::Address, error::UserError, networks, store::Store};
+use crate::{
+    config::GuessingArgs,
+    email::Address,
+    error::UserError,
+    networks,
+    store::{Store, of_address},
+};
 
 /// After how long without an attempt the last failures are forgotten; longer than any wait.
 pub const FORGET: Duration = Duration::from_hours(24);
@@ -125,16 +131,11 @@ impl Store {
 
 /// The account that an address names, as for a login, and which one it is of those whose addresses are one in the form NFKC.
 async fn named(connection: &mut PgConnection, who: &Address) -> Result<Option<(UserId, i32)>, DatabaseError> {
-    let named = sqlx::query_as(
-        "SELECT id, email_variant::integer FROM users
-         WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))
-         ORDER BY lower(email) = lower($2) DESC, email_variant
-         LIMIT 1",
-    )
-    .bind(who.email())
-    .bind(who.written())
-    .fetch_optional(connection)
-    .await?;
+    let named = sqlx::query_as(concat!("SELECT id, email_variant::integer", of_address!()))
+        .bind(who.email())
+        .bind(who.written())
+        .fetch_optional(connection)
+        .await?;
     Ok(named)
 }
 

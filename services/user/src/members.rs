@@ -15,7 +15,7 @@ use tracing::instrument;
 use crate::{
     email::Address,
     error::UserError,
-    store::{Store, visible},
+    store::{Store, of_address, visible},
     user::Member,
 };
 
@@ -219,16 +219,12 @@ async fn candidate_id(
         // Whoever knows an id would learn from it the name and the address of a user whom GetUser keeps to itself.
         Candidate::Id(id) => (visible(connection, *id, viewer).await?.map(|user| user.id), id.to_string()),
         Candidate::Email(address) => (
-            sqlx::query_scalar(
-                "SELECT id FROM users WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))
-                 ORDER BY lower(email) = lower($2) DESC, email_variant
-                 LIMIT 1",
-            )
-            .bind(address.email())
-            .bind(address.written())
-            .fetch_optional(connection)
-            .await
-            .map_err(DatabaseError::from)?,
+            sqlx::query_scalar(concat!("SELECT id", of_address!()))
+                .bind(address.email())
+                .bind(address.written())
+                .fetch_optional(connection)
+                .await
+                .map_err(DatabaseError::from)?,
             address.written().to_owned(),
         ),
     };

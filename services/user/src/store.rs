@@ -11,6 +11,18 @@ use tracing::instrument;
 
 use crate::{email::Address, error::UserError, user::User};
 
+/// The one account that an address names, `$1` as new ones are kept and `$2` as it was written: what follows the columns of a
+/// query. Of several, which there may be from before, it is the one whose address is written in the same way.
+macro_rules! of_address {
+    () => {
+        " FROM users
+         WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))
+         ORDER BY lower(email) = lower($2) DESC, email_variant
+         LIMIT 1"
+    };
+}
+pub(crate) use of_address;
+
 /// What belongs to users in the database.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -61,21 +73,16 @@ impl Store {
         Ok(())
     }
 
-    /// The user with an e-mail address, and the hash of the user's password. Of several, which there may be from before, the one
-    /// whose address is written in the same way.
+    /// The user whom an e-mail address names, and the hash of the user's password.
     #[instrument(name = "db.user.for_login", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn for_login(&self, address: &Address) -> Result<Option<(User, String)>, UserError> {
-        let row: Option<WithPassword> = sqlx::query_as(
-            "SELECT id, email, name, created_at, password_hash FROM users
-             WHERE lower(normalize(email, NFKC)) = lower(normalize($1, NFKC))
-             ORDER BY lower(email) = lower($2) DESC, email_variant
-             LIMIT 1",
-        )
-        .bind(address.email())
-        .bind(address.written())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(DatabaseError::from)?;
+        let row: Option<WithPassword> =
+            sqlx::query_as(concat!("SELECT id, email, name, created_at, password_hash", of_address!()))
+                .bind(address.email())
+                .bind(address.written())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(DatabaseError::from)?;
         Ok(row.map(|row| (row.user, row.password_hash)))
     }
 

@@ -1,9 +1,11 @@
-//! Signing in: an attempt is charged, the password checked, and a session begun.
+//! Signing in, and changing the password: an attempt is charged, the password checked, and a session begun or the new password
+//! kept.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mesher_common::{
+    access::SignedIn,
     audit::Entry,
     id::{SessionId, UserId},
     origin::Origin,
@@ -25,7 +27,7 @@ use crate::{
 /// How often a password is checked against a hash that changes meanwhile: two logins at once may both make it stronger.
 const TRIES: usize = 3;
 
-/// Checks passwords, and begins sessions.
+/// Checks passwords, begins sessions, and changes passwords.
 #[derive(Clone, Debug)]
 pub(crate) struct Logins {
     pub(crate) store: Store,
@@ -83,8 +85,35 @@ impl Logins {
         Err(UserError::LoginFailed)
     }
 
+    /// Gives `user`, who is the caller and whose password has this hash, another password in the place of the current one; how
+    /// many other sessions ended.
+    pub(crate) async fn change_password(
+        &self,
+        caller: &SignedIn,
+        user: &User,
+        hash: &str,
+        (current, new): (Password, Password),
+        now: DateTime<Utc>,
+    ) -> Result<u64, UserError> {
+        // Whoever has found a session open must not be able to try passwords in it.
+        let client = caller.origin.subscriber();
+        let attempt = self.store.charge(&Address::from(&user.email), client, &self.guessing).await?;
+        if self.check(current, Some(hash.to_owned()), &attempt).await? == Verdict::Wrong {
+            return Err(UserError::CurrentPasswordWrong);
+        }
+        let new_hash = match self.hasher.hash(new).await {
+            Ok(hash) => hash,
+            Err(error) => {
+                self.store.refund(&attempt).await?;
+                return Err(error.into());
+            }
+        };
+        let done = (now, caller.does());
+        self.store.change_password(user.id, (hash, &new_hash), caller.session, (&attempt, client), done).await
+    }
+
     /// What a password is to a hash. An attempt that could not be looked at is not a failure.
-    pub(crate) async fn check(
+    async fn check(
         &self,
         password: Password,
         hash: Option<String>,

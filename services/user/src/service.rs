@@ -1,7 +1,7 @@
 //! `UserService`: proto to domain and back.
 
 use mesher_common::{
-    access::{Access, SignedIn},
+    access::Access,
     audit::Entry,
     clock::Clock,
     id::{SessionId, UserId},
@@ -20,7 +20,7 @@ use crate::{
     login::Logins,
     members::Candidate,
     metrics::Metrics,
-    password::{Hasher, Password, Verdict},
+    password::{Hasher, Password},
     store::Store,
     user::{AuditEvent, Member, Session, User},
 };
@@ -53,36 +53,6 @@ impl Service {
             sessions: args.sessions,
         };
         Self { access, store, logins, clock, registration: args.registration }
-    }
-
-    /// Gives the caller another password; how many other sessions ended.
-    async fn replace_password(
-        &self,
-        caller: SignedIn,
-        request: proto::ChangePasswordRequest,
-    ) -> Result<u64, Status> {
-        let current = Password::parse_attempt("current_password", request.current_password)?;
-        let (user, hash) = self.store.with_password(caller.user_id).await?;
-        let new = Password::parse_new("new_password", request.new_password, &user.email)?;
-        // Whoever has found a session open must not be able to try passwords in it.
-        let client = caller.origin.subscriber();
-        let attempt = self.store.charge(&Address::from(&user.email), client, &self.logins.guessing).await?;
-        if self.logins.check(current, Some(hash.clone()), &attempt).await? == Verdict::Wrong {
-            return Err(UserError::CurrentPasswordWrong.into());
-        }
-        let new_hash = match self.logins.hasher.hash(new).await {
-            Ok(hash) => hash,
-            Err(error) => {
-                self.store.refund(&attempt).await?;
-                return Err(UserError::from(error).into());
-            }
-        };
-        let done = (self.clock.now(), caller.does());
-        let hashes = (hash.as_str(), new_hash.as_str());
-        Ok(self
-            .store
-            .change_password(caller.user_id, hashes, caller.session, (&attempt, client), done)
-            .await?)
     }
 }
 
@@ -190,7 +160,11 @@ impl UserService for Service {
         request: Request<proto::ChangePasswordRequest>,
     ) -> Result<Response<proto::ChangePasswordResponse>, Status> {
         let (caller, request) = self.access.session(request).await?;
-        let ended = self.replace_password(caller, request).await?;
+        let current = Password::parse_attempt("current_password", request.current_password)?;
+        let (user, hash) = self.store.with_password(caller.user_id).await?;
+        let new = Password::parse_new("new_password", request.new_password, &user.email)?;
+        let ended =
+            self.logins.change_password(&caller, &user, &hash, (current, new), self.clock.now()).await?;
         let ended_session_count = i32::try_from(ended).unwrap_or(i32::MAX);
         Ok(Response::new(proto::ChangePasswordResponse { ended_session_count }))
     }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use crate::support::{Answer, Backend, Gateway, answered, client, config, pool, start};
+use crate::support::{Answer, Backend, Gate, Gateway, PATIENCE, answered, client, config, pool, start};
 
 const API: &str = r#"
     service Errors {
@@ -25,13 +25,17 @@ const API: &str = r#"
       rpc Bug(Message) returns (Message) { option (google.api.http).get = "/bug"; }
       rpc Garbage(Message) returns (Message) { option (google.api.http).get = "/garbage"; }
       rpc Never(Message) returns (Message) { option (google.api.http) = { post: "/never" body: "*" }; }
+      rpc Gated(Message) returns (Message) { option (google.api.http).get = "/gated"; }
     }
     message Message { string text = 1; }"#;
+
+static GATE: Gate = Gate::new();
 
 fn behaviour(name: &str) -> Answer {
     let status = match name {
         "Ok" => return Answer::Echo,
         "Never" => return Answer::Never,
+        "Gated" => return Answer::Gated(&GATE),
         "Garbage" => return Answer::Garbage,
         "Taken" => status::already_exists("slug", "another organization has the slug ünï"),
         "Overloaded" => status::overloaded("too much"),
@@ -187,9 +191,9 @@ async fn what_is_not_served_is_404_and_other_methods_are_405() {
 #[tokio::test]
 async fn a_call_ends_by_its_deadline() {
     let gateway = gateway().await;
-    for (name, value) in [("x-request-timeout", "0.05"), ("grpc-timeout", "50m")] {
-        let answer = answered(gateway.client.post(gateway.url("/never")).header(name, value)).await;
-        answer.expect(504, "DEADLINE_EXCEEDED");
+    for (name, value, soon) in [("x-request-timeout", "20", "0.05"), ("grpc-timeout", "20000m", "50m")] {
+        let call = tokio::spawn(answered(gateway.client.get(gateway.url("/gated")).header(name, value)));
+        tokio::time::timeout(PATIENCE, GATE.arrived.notified()).await.unwrap();
         let timeout = gateway.backend.last()["grpc-timeout"].clone();
         let (value, unit) = timeout.to_str().unwrap().split_at(timeout.len() - 1);
         let units: u32 = value.parse().unwrap();
@@ -199,7 +203,11 @@ async fn a_call_ends_by_its_deadline() {
             "m" => units,
             _ => panic!("{timeout:?}"),
         };
-        assert!(millis <= 50, "{timeout:?}");
+        assert!(millis <= 20_000, "{timeout:?}");
+        GATE.open.notify_one();
+        call.await.unwrap().ok();
+        let late = answered(gateway.client.post(gateway.url("/never")).header(name, soon)).await;
+        late.expect(504, "DEADLINE_EXCEEDED");
     }
     for (name, value) in [("x-request-timeout", "soon"), ("grpc-timeout", "5")] {
         answered(gateway.client.get(gateway.url("/ok")).header(name, value)).await.refuses(name);

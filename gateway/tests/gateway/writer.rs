@@ -179,7 +179,11 @@ impl Fixture {
             .await
             .unwrap();
         let address = format!("http://{}", server.address("grpc").unwrap());
-        let gateway = spawn(config(&[&["--writer-address", &address], flags].concat())).await.unwrap();
+        // Nothing listens on port 1, whatever does on those that services have by themselves.
+        let nowhere = ["--org-address", "--project-address", "--user-address", "--issue-address"]
+            .map(|flag| [flag, "http://127.0.0.1:1"]);
+        let addresses = [&["--writer-address", &address], nowhere.as_flattened()].concat();
+        let gateway = spawn(config(&[&addresses, flags].concat())).await.unwrap();
         let url = format!("http://{}", gateway.address("http").unwrap());
         Self { writer, url, client: client(), gateway, _writer: server }
     }

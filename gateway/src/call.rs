@@ -299,7 +299,7 @@ fn metadata(context: Context<'_>) -> Result<MetadataMap, Status> {
 }
 
 fn too_long() -> Status {
-    status::credentials_missing("the credentials are too long to be any")
+    status::credentials_missing(format!("the credentials are longer than {MAX_CREDENTIALS} bytes"))
 }
 
 /// The longest `tracestate` that is passed on: the shortest that has to be (W3C Trace Context).

@@ -95,8 +95,10 @@ pub struct LimitArgs {
     /// one of --trusted-proxies.
     #[arg(long, env = "MESHER_CLIENT_RATE_LIMIT", default_value = "100/10s")]
     pub client_rate_limit: Setting,
-    /// How many API keys that turn out not to be valid a client may send with, and how often with each of them. Past it, only
-    /// keys that were valid a moment ago are let through.
+    /// How many different invalid API keys a client may try at once, and in each period: COUNT/PERIOD, or none. Past that, keys
+    /// that the gateway has not seen are refused with status 429; those that were valid in the last ten minutes go on working.
+    /// The same limit holds for how often a client may try one invalid key again, and past it only that key is refused. A
+    /// client is the same as for --client-rate-limit.
     #[arg(long, env = "MESHER_BAD_KEY_RATE_LIMIT", default_value = "100/1m")]
     pub bad_key_rate_limit: Setting,
     /// How long a client may take to send the headers of a request, from their first byte on, or to send anything at all.

@@ -82,7 +82,8 @@ async fn every_answer_has_an_id_and_may_not_be_kept_or_guessed_at() {
     assert_ne!(answer.headers["x-request-id"], long.as_str());
     let long = "x".repeat(5000);
     let request = gateway.client.get(gateway.url("/get")).header("authorization", long);
-    answered(request).await.expect(401, "CREDENTIALS_MISSING");
+    let refused = answered(request).await;
+    assert_eq!(refused.expect(401, "CREDENTIALS_MISSING"), "the credentials are longer than 4096 bytes");
 }
 
 #[tokio::test]

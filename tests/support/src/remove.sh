@@ -1,4 +1,4 @@
-# remove DIR: stops the PostgreSQL servers whose data is in a directory, and removes it.
+# remove DIR: stops the PostgreSQL servers whose data is in a directory, unmounts what is mounted in it, and removes it.
 
 is_postgres() {
     # Without /proc there is no telling; the pid file was written by a server in a directory of ours.
@@ -19,6 +19,19 @@ stop_server() {
     done
 }
 
+# A mount point cannot be removed, and what a mount shows of other places must not be.
+unmount() {
+    [ -e /proc/self/mounts ] || return 0
+    # All of it before the first is gone: it would change while it is read.
+    mounts=$(cat /proc/self/mounts)
+    # No path of ours has a character that is escaped there.
+    while read -r _ place _; do
+        case $place in "$1"/*) umount -l "$place" 2>/dev/null ;; esac
+    done <<MOUNTS
+$mounts
+MOUNTS
+}
+
 remove() {
     tries=0
     # What was just starting may still write: it ends when it misses its files.
@@ -27,6 +40,7 @@ remove() {
         find "$1" -maxdepth 5 -name postmaster.pid 2>/dev/null | while read -r file; do
             stop_server "$file"
         done
+        unmount "$1"
         rm -rf "$1" 2>/dev/null || sleep 0.1
         tries=$((tries + 1))
     done

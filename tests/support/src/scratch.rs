@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use crate::watchdog;
@@ -22,7 +23,8 @@ const MIN_AVAILABLE_KIB: u64 = 6 << 20;
 /// An empty directory among the temporary files.
 ///
 /// It is removed when this is dropped, or else when the test process ends, whichever way. A PostgreSQL server whose
-/// data is in it, up to four directories deep, is stopped first: also one that a killed `mesher` left running.
+/// data is in it, up to four directories deep, is stopped first: also one that a killed `mesher` left running. What is mounted
+/// in it is unmounted.
 #[derive(Debug)]
 pub struct ScratchDir {
     path: PathBuf,
@@ -59,6 +61,18 @@ impl ScratchDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Mounts a file system of so many bytes in it, in memory, and says where: nowhere if this user may not mount any.
+    ///
+    /// # Panics
+    /// If there is something of that name.
+    pub fn mount(&self, name: &str, bytes: u32) -> Option<PathBuf> {
+        let place = self.join(name);
+        fs::create_dir(&place).unwrap_or_else(|error| cannot_make(&place, &error));
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(&place);
+        command.output().is_ok_and(|output| output.status.success()).then_some(place)
     }
 
     /// The path of something in it.

@@ -10,25 +10,27 @@ use std::{
 
 /// Finds a command-line client, in `target/tools/bin` or on PATH.
 ///
-/// Without it the test is to return: a line on the standard error says what is not tested, and it is seen although the
-/// test passes.
+/// Without it the test is to return: it is [`skipped`].
 ///
 /// # Panics
-/// If it is missing and the variable `CI` is set: there, nothing may be skipped.
+/// If it is missing, as [`skipped`].
 pub fn tool(name: &str, not_tested: &str) -> Option<PathBuf> {
     let found = places().map(|dir| dir.join(name)).find(|path| is_program(path));
     if found.is_none() {
-        let line = format!("{name} is not installed: {not_tested}");
-        assert!(env::var_os("CI").is_none_or(|value| value.is_empty()), "SKIPPED: {line}");
-        skipped(&line);
+        skipped(&format!("{name} is not installed: {not_tested}"));
     }
     found
 }
 
-/// Says why a test is skipped, which is seen although it passes.
+/// Says on the standard error why a test is skipped, which is seen although it passes.
+///
+/// # Panics
+/// If the variable `CI` is set: there, nothing may be skipped.
+#[track_caller]
 pub fn skipped(why: &str) {
     // The test harness swallows what the print macros write in a test that passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+    assert!(env::var_os("CI").is_none_or(|value| value.is_empty()), "nothing may be skipped here: {why}");
 }
 
 fn places() -> impl Iterator<Item = PathBuf> {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use mesher_testing::{Process, ScratchDir, TestDatabase, eventually};
+use mesher_testing::{Process, ScratchDir, TestDatabase, eventually, skipped};
 
 const ENDING: &str = "TEST_ENDING";
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +27,12 @@ async fn a_process_that_uses_everything() {
         say(&format!("dir {}", scratch.path().display()));
         database.await.unwrap();
         return;
+    }
+    if ending == "mounted" {
+        let mounted = scratch.mount("disk", 1 << 20);
+        say(&format!("dir {}", scratch.path().display()));
+        say(if mounted.is_some() { "all set" } else { "not mounted" });
+        return std::future::pending().await;
     }
     let database = TestDatabase::new().await;
     let cluster: String = sqlx::query_scalar("SHOW data_directory").fetch_one(database.pool()).await.unwrap();
@@ -104,6 +110,17 @@ async fn a_test_process_that_ends_leaves_nothing_behind() {
 async fn a_test_process_that_is_killed_leaves_nothing_behind() {
     let mut process = start("kill");
     process.wait_for_line(|line| line == "all set", TIMEOUT).await;
+    process.kill();
+    nothing_is_left(&process.output()).await;
+}
+
+#[tokio::test]
+async fn a_test_process_that_is_killed_leaves_nothing_mounted() {
+    let mut process = start("mounted");
+    let line = process.wait_for_line(|line| ["all set", "not mounted"].contains(&line), TIMEOUT).await;
+    if line == "not mounted" {
+        return skipped("this user cannot mount a file system: that none stays behind is not tested");
+    }
     process.kill();
     nothing_is_left(&process.output()).await;
 }

@@ -1,11 +1,11 @@
 //! The log on disk, with PostgreSQL behind it.
 
-use std::{collections::BTreeSet, io::Write as _};
+use std::collections::BTreeSet;
 
 use clap::Parser as _;
 use mesher_proto::mesher::writer::v1::FlushRequest;
 use mesher_suite::{Suite, reason, signed, with_key};
-use mesher_testing::{ScratchDir, eventually};
+use mesher_testing::{ScratchDir, eventually, skipped};
 use sqlx::Connection as _;
 use tonic::Code;
 use tonic_health::pb::{
@@ -66,31 +66,6 @@ async fn at_the_quota_new_events_are_refused_with_a_delay() {
     store(&suite, &key, r#"{"message":"there is room again"}"#).await;
 }
 
-/// A file system of 1 MiB, if this process may mount one.
-struct SmallDisk {
-    scratch: ScratchDir,
-}
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let scratch = ScratchDir::new();
-        let path = scratch.join("disk");
-        std::fs::create_dir(&path).unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-            .arg(&path)
-            .output()
-            .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self { scratch })
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("--lazy").arg(self.scratch.join("disk")).status();
-    }
-}
-
 /// What the writer's gRPC health says of a service, or of all that it is.
 async fn is_well(suite: &Suite, service: &str) -> bool {
     let mut health = HealthClient::new(suite.channel_of("mesher.writer.v1"));
@@ -100,17 +75,14 @@ async fn is_well(suite: &Suite, service: &str) -> bool {
 
 #[tokio::test]
 async fn on_a_full_disk_nothing_is_acknowledged_until_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: this user cannot mount a file system: a full disk is not tested"
-        );
-        return;
+    let scratch = ScratchDir::new();
+    let Some(disk) = scratch.mount("disk", 1 << 20) else {
+        return skipped("this user cannot mount a file system: a full disk is not tested");
     };
-    let log_dir = disk.scratch.join("disk").join("log").display().to_string();
+    let log_dir = disk.join("log").display().to_string();
     let suite = Suite::start_with(&[], &["--log-dir", &log_dir, "--shards", "1"]).await;
     let key = suite.key().await;
-    let ballast = disk.scratch.join("disk").join("ballast");
+    let ballast = disk.join("ballast");
     // Leaves room for some events, and not for many.
     std::fs::write(&ballast, vec![1; 900 * 1024]).unwrap();
     // Each of some kilobytes that do not compress.

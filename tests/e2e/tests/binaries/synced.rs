@@ -1,10 +1,10 @@
 //! What is acknowledged is on the disk: the writer's calls of the system, as strace sees them. It is as near as a test comes
 //! to a crash of the machine.
 
-use std::{fs, io::Write as _, process::Command};
+use std::{fs, process::Command};
 
 use mesher_proto::mesher::writer::v1::writer_service_client::WriterServiceClient;
-use mesher_testing::{Process, ScratchDir, tool};
+use mesher_testing::{Process, ScratchDir, skipped, tool};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
@@ -32,10 +32,7 @@ impl Traced {
     async fn start(running: &Running, options: &[&str]) -> Option<Self> {
         let strace = tool("strace", "that what is acknowledged is synced")?.display().to_string();
         if !may_trace(&strace) {
-            let _ = writeln!(
-                std::io::stderr(),
-                "SKIPPED: this user cannot trace processes: that what is acknowledged is synced is not tested"
-            );
+            skipped("this user cannot trace processes: that what is acknowledged is synced is not tested");
             return None;
         }
         let scratch = ScratchDir::new();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use clap::Parser as _;
 use mesher_proto::mesher::writer::v1::FlushRequest;
 use mesher_suite::{Suite, reason, signed, with_key};
 use mesher_testing::{ScratchDir, eventually, skipped};
@@ -12,7 +11,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::support::{PATIENCE, events, flush, json, stats, store, store_batch};
+use crate::support::{PATIENCE, events, flush, json, stats, store, store_batch, writer_on};
 
 #[tokio::test]
 async fn while_the_table_is_locked_events_wait_on_disk_and_none_is_dropped() {
@@ -79,8 +78,9 @@ async fn on_a_full_disk_nothing_is_acknowledged_until_there_is_room() {
     let Some(disk) = scratch.mount("disk", 1 << 20) else {
         return skipped("this user cannot mount a file system: a full disk is not tested");
     };
-    let log_dir = disk.join("log").display().to_string();
-    let suite = Suite::start_with(&[], &["--log-dir", &log_dir, "--shards", "1"]).await;
+    let log_dir = disk.join("log");
+    let flags = ["--log-dir", log_dir.to_str().unwrap(), "--shards", "1"];
+    let suite = Suite::start_with(&[], &flags).await;
     let key = suite.key().await;
     let ballast = disk.join("ballast");
     // Leaves room for some events, and not for many.
@@ -116,11 +116,9 @@ async fn on_a_full_disk_nothing_is_acknowledged_until_there_is_room() {
 
     let database = suite.stop_writer().await;
     sqlx::query("GRANT INSERT ON events TO mesher_writer").execute(database.pool()).await.unwrap();
-    let args = ["mesher-writer", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    let args = args.into_iter().chain(["--database-url", database.url(), "--log-dir", &log_dir]);
     // Another number of shards, so that what was left is also brought home.
-    let args = args.chain(["--shards", "3", "--concurrent-flushes", "2", "--flush-interval", "100ms"]);
-    let writer = mesher_writer::spawn(mesher_writer::Config::try_parse_from(args).unwrap()).await.unwrap();
+    let flags = ["--shards", "3", "--concurrent-flushes", "2", "--flush-interval", "100ms"];
+    let writer = writer_on(&database, &log_dir, &flags).await;
     let stored = eventually("what was acknowledged is stored", PATIENCE, async || {
         let ids = sqlx::query_scalar("SELECT replace(event_id::text, '-', '') FROM events")
             .fetch_all(database.pool())

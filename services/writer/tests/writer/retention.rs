@@ -5,10 +5,11 @@ use std::num::NonZeroU16;
 use chrono::TimeDelta;
 use mesher_common::clock::Clock;
 use mesher_suite::Suite;
+use mesher_testing::{ScratchDir, eventually};
 use mesher_writer::store::Store;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::support::{flush, store};
+use crate::support::{PATIENCE, flush, store, writer_on};
 
 const DAYS: NonZeroU16 = NonZeroU16::new(3).unwrap();
 
@@ -27,8 +28,9 @@ fn ahead(days: i64) -> Clock {
     Clock::from_fn(move || Clock::system().now() + TimeDelta::days(days))
 }
 
-#[tokio::test]
-async fn what_is_too_old_is_deleted_and_nothing_else_is() {
+/// A suite with three events, each with an issue and a dead letter: one of four whole days ago, which is too old, one of three,
+/// which is not, and one of now.
+async fn with_old_events() -> Suite {
     let suite = Suite::start().await;
     let key = suite.key().await;
     let pool = suite.database.pool();
@@ -47,7 +49,6 @@ async fn what_is_too_old_is_deleted_and_nothing_else_is() {
     .execute(pool)
     .await
     .unwrap();
-    // Four whole days ago is too old, three are not.
     for (table, time, name) in [
         ("events", "received_at", "message"),
         ("dead_letters", "received_at", "reason"),
@@ -59,6 +60,13 @@ async fn what_is_too_old_is_deleted_and_nothing_else_is() {
         );
         sqlx::query(AssertSqlSafe(update)).execute(pool).await.unwrap();
     }
+    suite
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_deleted_and_nothing_else_is() {
+    let suite = with_old_events().await;
+    let pool = suite.database.pool();
     let before = partitions(pool).await;
 
     let retention = Store::new(pool.clone()).retention(DAYS);
@@ -71,6 +79,23 @@ async fn what_is_too_old_is_deleted_and_nothing_else_is() {
     assert_eq!(retention.delete_expired(&Clock::system()).await.unwrap(), 0);
     retention.delete_expired(&ahead(1)).await.unwrap();
     assert_eq!(column(pool, "SELECT message FROM events").await, ["new"], "a day later the next has expired");
+}
+
+#[tokio::test]
+async fn a_writer_deletes_what_is_too_old_when_it_starts() {
+    let suite = with_old_events().await;
+    let pool = suite.database.pool();
+    let scratch = ScratchDir::new();
+    let writer = writer_on(&suite.database, &scratch.join("log"), &["--retention-days", "3"]).await;
+    // Issues are deleted last.
+    let issues = eventually("the old issue was deleted", PATIENCE, async || {
+        let issues = column(pool, "SELECT title FROM issues ORDER BY 1").await;
+        if issues.contains(&"old".to_owned()) { Err(issues) } else { Ok(issues) }
+    })
+    .await;
+    assert_eq!(issues, ["kept", "new"]);
+    assert_eq!(column(pool, "SELECT message FROM events ORDER BY 1").await, ["kept", "new"]);
+    writer.shutdown().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! What the writer's tests share.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use clap::Parser as _;
+use mesher_common::handle::Handle;
 use mesher_proto::mesher::{
     issue::v1::{EventSummary, ListEventsRequest},
     writer::v1::{
@@ -10,10 +12,19 @@ use mesher_proto::mesher::{
     },
 };
 use mesher_suite::{Key, Project, Suite, signed, with_key};
-use mesher_testing::http_client;
+use mesher_testing::{TestDatabase, http_client};
+use mesher_writer::Config;
 
 /// Long enough for a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts a writer on a database that is there already, its log in this directory, with these flags besides.
+pub(crate) async fn writer_on(database: &TestDatabase, log_dir: &Path, flags: &[&str]) -> Handle {
+    let args = ["mesher-writer", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let log_dir = log_dir.to_str().unwrap();
+    let args = [&args[..], &["--database-url", database.url(), "--log-dir", log_dir], flags].concat();
+    mesher_writer::spawn(Config::try_parse_from(args).unwrap()).await.unwrap()
+}
 
 pub(crate) fn json(json: &str) -> StoreRequest {
     StoreRequest { payload: Some(store_request::Payload::Json(json.as_bytes().to_vec().into())) }

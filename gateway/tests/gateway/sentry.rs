@@ -1,6 +1,7 @@
 //! What Sentry's SDKs send, and what they are answered, with a writer that keeps what it is given.
 
 use http::HeaderMap;
+use mesher_testing::envelope;
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,13 +19,6 @@ impl Fixture {
         let url = format!("{}/api/42/envelope/?sentry_version=7&sentry_key={key}&sentry_client=x", self.url);
         answered(self.client.post(url).header("content-type", "text/plain").body(body)).await
     }
-}
-
-fn envelope(header: &str, items: &[(&str, &str)]) -> String {
-    let items = items
-        .iter()
-        .map(|(kind, payload)| format!("{{\"type\":\"{kind}\",\"length\":{}}}\n{payload}\n", payload.len()));
-    format!("{header}\n{}", items.collect::<String>())
 }
 
 /// Why it was refused: in the header and in the body.

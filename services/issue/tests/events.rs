@@ -1,25 +1,9 @@
 //! Reading events back, over gRPC, on PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-use mesher_proto::mesher::{
-    issue::v1::{GetEventRequest, Level, ListEventsRequest},
-    writer::v1::{FlushRequest, StoreRequest, store_request},
-};
-use mesher_suite::{Key, Suite, error_info, signed, violated_field, with_key};
+use mesher_proto::mesher::issue::v1::{GetEventRequest, Level, ListEventsRequest};
+use mesher_suite::{Key, Suite, error_info, flush, signed, store, violated_field};
 use prost_types::value::Kind;
 use tonic::Code;
-
-async fn store(suite: &Suite, key: &Key, json: &str) -> String {
-    let request =
-        StoreRequest { payload: Some(store_request::Payload::Json(json.as_bytes().to_vec().into())) };
-    suite.writer().store(with_key(key, request)).await.unwrap().into_inner().event_id
-}
-
-async fn flush(suite: &Suite, key: &Key) {
-    let request = FlushRequest { project_id: key.project.id.clone() };
-    suite.writer().flush(signed(&key.project.org.owner, request)).await.unwrap();
-}
 
 fn get(key: &Key, event_id: &str) -> GetEventRequest {
     GetEventRequest { project_id: key.project.id.clone(), event_id: event_id.to_owned() }
@@ -34,7 +18,7 @@ async fn an_event_comes_back_as_it_was_sent() {
         "tags":[["a","b"]],"user":{"id":7,"name":"Ada"},"sdk":{"name":"sentry.python","version":"2.0"},
         "extra":{"unknown":[1,null,{"deep":true}]}}"#;
     let id = store(&suite, &key, json).await;
-    flush(&suite, &key).await;
+    flush(&suite, &key.project).await;
     // The id is taken with dashes and in upper case, too.
     let answer =
         suite.issues().get_event(signed(&key.project.org.owner, get(&key, &id))).await.unwrap().into_inner();
@@ -68,7 +52,7 @@ async fn an_event_at_the_limit_of_nesting_can_be_read() {
     let json =
         format!(r#"{{"message":"m","extra":{}{}}}"#, r#"{"a":"#.repeat(97) + r#"{"a":1"#, "}".repeat(98));
     let id = store(&suite, &key, &json).await;
-    flush(&suite, &key).await;
+    flush(&suite, &key.project).await;
     let answer =
         suite.issues().get_event(signed(&key.project.org.owner, get(&key, &id))).await.unwrap().into_inner();
     assert!(format!("{:?}", answer.payload.unwrap()).contains("{\\\"a\\\":"), "what is too deep is text");
@@ -83,8 +67,8 @@ async fn events_are_listed_in_pages_from_the_last_received() {
         sent.push(store(&suite, &key, &format!(r#"{{"message":"{n}"}}"#)).await);
     }
     store(&suite, &other, r#"{"message":"another project's"}"#).await;
-    flush(&suite, &key).await;
-    flush(&suite, &other).await;
+    flush(&suite, &key.project).await;
+    flush(&suite, &other.project).await;
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -113,7 +97,7 @@ async fn a_page_of_large_events_ends_early_and_the_next_one_goes_on() {
     for _ in 0..40 {
         sent.push(store(&suite, &key, &json).await);
     }
-    flush(&suite, &key).await;
+    flush(&suite, &key.project).await;
     let mut issues = suite.issues().max_decoding_message_size(16 * 1024 * 1024);
     let mut pages = Vec::new();
     let mut page_token = String::new();
@@ -138,7 +122,7 @@ async fn what_is_not_there_and_what_is_no_id_get_typed_errors() {
     let suite = Suite::start().await;
     let (key, other) = (suite.key().await, suite.key().await);
     let id = store(&suite, &other, r#"{"message":"another project's"}"#).await;
-    flush(&suite, &other).await;
+    flush(&suite, &other.project).await;
     let owner = &key.project.org.owner;
     let missing = suite.issues().get_event(signed(owner, get(&key, &id))).await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound, "an id names an event of its own project only");

@@ -5,6 +5,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test is what calls them, and a panic is how it fails")]
 
+mod events;
 mod people;
 mod status;
 
@@ -21,6 +22,7 @@ use mesher_testing::{ScratchDir, TestDatabase};
 use tonic::transport::{Channel, Endpoint};
 
 pub use self::{
+    events::{flush, json, store},
     people::{Key, Org, Project, User, signed, with_key},
     status::{error_info, reason, violated_field},
 };

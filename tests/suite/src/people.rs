@@ -148,6 +148,7 @@ fn next() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn ok<T>(answer: Result<tonic::Response<T>, Status>) -> T {
+/// What a call that went well was answered.
+pub(crate) fn ok<T>(answer: Result<tonic::Response<T>, Status>) -> T {
     answer.unwrap_or_else(|status| panic!("{status:?}")).into_inner()
 }

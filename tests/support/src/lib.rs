@@ -8,11 +8,14 @@
 //! - [`eventually`]: waits for a condition, not for a time.
 //! - [`Authority`]: certificates for TLS.
 //! - [`tool`]: a command-line client that a test needs.
+//! - [`assert_adds_up`] and [`dropped`]: the account of a project's events.
+//! - [`envelope`]: what Sentry's SDKs send.
 //!
 //! However a test process ends, `kill -9` included, nothing of this stays behind: see the module `watchdog`.
 //!
 //! These helpers panic where a test could do nothing but fail.
 
+mod account;
 mod authority;
 mod cluster;
 mod database;
@@ -22,10 +25,12 @@ mod killable;
 mod output;
 mod process;
 mod scratch;
+mod sentry;
 mod tools;
 mod tree;
 mod watchdog;
 
+pub use account::{assert_adds_up, dropped};
 pub use authority::Authority;
 pub use database::TestDatabase;
 pub use eventually::{Condition, eventually};
@@ -33,4 +38,5 @@ pub use http::http_client;
 pub use killable::KillablePostgres;
 pub use process::Process;
 pub use scratch::ScratchDir;
+pub use sentry::envelope;
 pub use tools::{skipped, tool};

@@ -14,7 +14,7 @@ use mesher_testing::eventually;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{PATIENCE, dropped, flush, json, metrics, payload, stats, store};
+use crate::support::{PATIENCE, dropped, flush, json, metrics, payload, stats, status, store};
 
 /// What the database says of a key is asked for each time.
 const FLAGS: [&str; 2] = ["--api-key-cache", "0s"];
@@ -44,10 +44,7 @@ async fn batch(suite: &Suite, key: &Key, events: Vec<EventPayload>) -> Vec<Resul
 fn outcome(result: StoreResult) -> Result<String, Status> {
     match result.outcome.unwrap() {
         Outcome::EventId(id) => Ok(id),
-        Outcome::Error(error) => {
-            let details = prost::Message::encode_to_vec(&error).into();
-            Err(Status::with_details(Code::from_i32(error.code), error.message, details))
-        }
+        Outcome::Error(error) => Err(status(error)),
     }
 }
 

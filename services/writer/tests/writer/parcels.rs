@@ -7,9 +7,9 @@ use mesher_proto::mesher::writer::v1::{
 };
 use mesher_suite::{Key, Suite, reason};
 use tokio_stream::StreamExt as _;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Request, Streaming};
 
-use crate::support::{flush, payload, stats};
+use crate::support::{flush, payload, stats, status};
 
 fn parcel(sequence: u64, key: &Key, texts: &[&str]) -> Parcel {
     let events = texts.iter().map(|text| payload(text)).collect();
@@ -39,9 +39,8 @@ async fn answers(mut stream: Streaming<StoreStreamResponse>) -> BTreeMap<u64, Pa
 fn refusal(result: &ParcelResult) -> (Code, String) {
     let error = result.error.clone().unwrap();
     assert!(result.results.is_empty() && result.project_id.is_empty(), "{result:?}");
-    let details = prost::Message::encode_to_vec(&error).into();
-    let status = Status::with_details(Code::from_i32(error.code), error.message, details);
-    (status.code(), reason(&status))
+    let refused = status(error);
+    (refused.code(), reason(&refused))
 }
 
 #[tokio::test]

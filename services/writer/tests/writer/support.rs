@@ -7,13 +7,16 @@ use mesher_common::handle::Handle;
 use mesher_proto::mesher::{
     issue::v1::{EventSummary, ListEventsRequest},
     writer::v1::{
-        DropReason, EventPayload, FlushRequest, GetWriterStatsRequest, StoreBatchRequest, StoreRequest,
-        StoreResult, WriterStats, event_payload, store_request,
+        EventPayload, GetWriterStatsRequest, StoreBatchRequest, StoreResult, WriterStats, event_payload,
     },
 };
 use mesher_suite::{Key, Project, Suite, signed, with_key};
-use mesher_testing::{TestDatabase, http_client};
+use mesher_testing::{TestDatabase, assert_adds_up, http_client};
 use mesher_writer::Config;
+use tonic::{Code, Status};
+
+pub(crate) use mesher_suite::{flush, json, store};
+pub(crate) use mesher_testing::dropped;
 
 /// Long enough for a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,10 +29,6 @@ pub(crate) async fn writer_on(database: &TestDatabase, log_dir: &Path, flags: &[
     mesher_writer::spawn(Config::try_parse_from(args).unwrap()).await.unwrap()
 }
 
-pub(crate) fn json(json: &str) -> StoreRequest {
-    StoreRequest { payload: Some(store_request::Payload::Json(json.as_bytes().to_vec().into())) }
-}
-
 pub(crate) fn payload(json: &str) -> EventPayload {
     EventPayload {
         payload: Some(event_payload::Payload::Json(json.as_bytes().to_vec().into())),
@@ -38,21 +37,10 @@ pub(crate) fn payload(json: &str) -> EventPayload {
     }
 }
 
-/// Stores one event, and gives its id.
-pub(crate) async fn store(suite: &Suite, key: &Key, text: &str) -> String {
-    suite.writer().store(with_key(key, json(text))).await.unwrap().into_inner().event_id
-}
-
 /// Stores several events in one request.
 pub(crate) async fn store_batch(suite: &Suite, key: &Key, texts: &[String]) -> Vec<StoreResult> {
     let request = StoreBatchRequest { events: texts.iter().map(|text| payload(text)).collect() };
     suite.writer().store_batch(with_key(key, request)).await.unwrap().into_inner().results
-}
-
-/// Flushes a project, and says how many events that stored.
-pub(crate) async fn flush(suite: &Suite, project: &Project) -> i64 {
-    let request = FlushRequest { project_id: project.id.clone() };
-    suite.writer().flush(signed(&project.org.owner, request)).await.unwrap().into_inner().stored_count
 }
 
 /// A project's account, which adds up.
@@ -60,14 +48,14 @@ pub(crate) async fn stats(suite: &Suite, project: &Project) -> WriterStats {
     let request = GetWriterStatsRequest { project_id: project.id.clone() };
     let answer = suite.writer().get_writer_stats(signed(&project.org.owner, request)).await.unwrap();
     let stats = answer.into_inner().stats.unwrap();
-    let dropped: i64 = stats.drops.iter().map(|drop| drop.count).sum();
-    let sum = stats.stored_count + stats.buffered_count + dropped + stats.dead_lettered_count;
-    assert_eq!(stats.accepted_count, sum, "{stats:?}");
+    assert_adds_up(&stats);
     stats
 }
 
-pub(crate) fn dropped(stats: &WriterStats, reason: DropReason) -> i64 {
-    stats.drops.iter().filter(|drop| drop.reason() == reason).map(|drop| drop.count).sum()
+/// What the status says that stands in an answer for one of several events or parcels.
+pub(crate) fn status(error: tonic_types::Status) -> Status {
+    let details = prost::Message::encode_to_vec(&error).into();
+    Status::with_details(Code::from_i32(error.code), error.message, details)
 }
 
 /// The writer's metrics, as Prometheus reads them.

@@ -6,6 +6,7 @@ use std::{
     net::TcpStream,
 };
 
+use mesher_testing::envelope;
 use serde_json::Value;
 
 use crate::running::{Answer, Running};
@@ -23,13 +24,6 @@ async fn project(running: &Running, token: &str) -> Project {
     let (_, id, key) = running.project(token).await;
     let number = running.get(&format!("/v1/projects/{id}"), token).await.text("/project/number");
     Project { id, number, key }
-}
-
-fn envelope(header: &str, items: &[(&str, &str)]) -> String {
-    let items = items
-        .iter()
-        .map(|(kind, payload)| format!("{{\"type\":\"{kind}\",\"length\":{}}}\n{payload}\n", payload.len()));
-    format!("{header}\n{}", items.collect::<String>())
 }
 
 /// An answer with its `x-sentry-error`.

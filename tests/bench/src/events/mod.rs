@@ -25,7 +25,7 @@ type Rng = StdRng;
 
 /// How many shapes there are of each platform; projects share them.
 const SHAPES: usize = 500;
-/// How many issues a project has: from the first to the sum of both, less one.
+/// One more than a project has issues: from the first to the sum of both, less one.
 const ISSUES: (usize, usize) = (50, 51);
 
 /// An event that is ready to be sent.
@@ -67,13 +67,14 @@ impl Generator {
     }
 }
 
-/// The shape of one of a project's issues: the n-th of them has an n-th of the events of the first, which is Zipf's law.
+/// The shape of one of a project's issues: the n-th of them has log2(1 + 1/n) times as many events as the first, which is about
+/// Zipf's law.
 fn shape_of(project: usize, rng: &mut Rng) -> usize {
     let issues = u32::try_from(ISSUES.0 + project.wrapping_mul(31) % ISSUES.1).unwrap_or(u32::MAX);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "at least 1, and at most `issues`"
+        reason = "at least 1, and less than `issues`"
     )]
     let rank = f64::from(issues).powf(rng.random::<f64>()) as usize;
     // Neighbours have other issues, and all issues of a project are of one platform.
@@ -244,6 +245,22 @@ mod tests {
             assert!((45..=101).contains(&sizes.len()), "{} issues", sizes.len());
             let top: usize = sizes.iter().rev().take(10).sum();
             assert!((2000..4500).contains(&top), "{top} of 5000 events in ten issues");
+        }
+    }
+
+    #[test]
+    fn the_nth_issue_of_a_project_has_as_many_events_as_the_documentation_says() {
+        let mut rng = Rng::seed_from_u64(1);
+        let mut issues: HashMap<usize, u32> = HashMap::new();
+        for _ in 0..100_000 {
+            *issues.entry(shape_of(0, &mut rng)).or_default() += 1;
+        }
+        let mut sizes: Vec<f64> = issues.into_values().map(f64::from).collect();
+        sizes.sort_unstable_by(|one, other| other.total_cmp(one));
+        assert_eq!(sizes.len(), ISSUES.0 - 1);
+        for n in [2_u8, 3, 10] {
+            let (share, expected) = (sizes[usize::from(n) - 1] / sizes[0], (1.0 + 1.0 / f64::from(n)).log2());
+            assert!((share / expected - 1.0).abs() < 0.1, "the {n}th has {share}, not {expected}");
         }
     }
 

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 /// The processor time that was used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cpu {
-    pub(crate) writer: Duration,
+    /// That of the service that is measured: the writer, as a rule.
+    pub(crate) service: Duration,
     pub(crate) gateway: Duration,
     pub(crate) postgres: Duration,
     pub(crate) generator: Duration,
@@ -16,12 +17,12 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// That of a writer, a gateway and a PostgreSQL server, by their process ids, and of this process.
-    pub(crate) fn now(writer: Option<u32>, gateway: Option<u32>, postgres: u32) -> anyhow::Result<Self> {
+    /// That of a service, a gateway and a PostgreSQL server, by their process ids, and of this process.
+    pub(crate) fn now(service: Option<u32>, gateway: Option<u32>, postgres: u32) -> anyhow::Result<Self> {
         let own =
             |id: Option<u32>| id.map_or(Ok(Duration::ZERO), |id| Ok::<_, anyhow::Error>(Stat::of(id)?.own));
         Ok(Self {
-            writer: own(writer)?,
+            service: own(service)?,
             gateway: own(gateway)?,
             postgres: with_children(postgres)?,
             generator: Stat::of(std::process::id())?.own,
@@ -32,12 +33,12 @@ impl Cpu {
     /// What others took: the kernel's own threads, and whatever else ran. Where it is more than some percent, the machine
     /// was not quiet, and the figures are of no use.
     pub(crate) fn others(self) -> Duration {
-        self.machine.saturating_sub(self.writer + self.gateway + self.postgres + self.generator)
+        self.machine.saturating_sub(self.service + self.gateway + self.postgres + self.generator)
     }
 
     /// What storing takes: what sent the events is not counted.
     pub(crate) fn of_storing(self) -> Duration {
-        self.writer + self.postgres
+        self.service + self.postgres
     }
 }
 
@@ -46,7 +47,7 @@ impl Sub for Cpu {
 
     fn sub(self, earlier: Self) -> Self {
         Self {
-            writer: self.writer.saturating_sub(earlier.writer),
+            service: self.service.saturating_sub(earlier.service),
             gateway: self.gateway.saturating_sub(earlier.gateway),
             postgres: self.postgres.saturating_sub(earlier.postgres),
             generator: self.generator.saturating_sub(earlier.generator),

@@ -105,7 +105,7 @@ async fn measure(bench: &Bench, load: Load<'_>) -> anyhow::Result<Measured> {
     }
     // The writers are gone, and their times are among those of this process's children.
     let mut cpu = bench.cpu(None)? - before;
-    cpu.writer = children_gone()?.saturating_sub(gone).saturating_sub(before.writer);
+    cpu.service = children_gone()?.saturating_sub(gone).saturating_sub(before.service);
     exactly_once(&mut connection, &tally.acknowledged, 0).await?;
     Ok(Measured { took, cpu, peak })
 }

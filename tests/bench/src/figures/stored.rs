@@ -14,7 +14,7 @@ use crate::{
     verify::exactly_once,
 };
 
-/// What so many events took.
+/// What so many events or calls took.
 pub(super) struct Measured {
     pub(super) events: usize,
     pub(super) took: Duration,

@@ -14,11 +14,13 @@ use mesher_proto::mesher::org::v1::{GetOrgRequest, org_service_client::OrgServic
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
+use super::stored::{Measured, add_cost};
 use crate::{
     load::http::Connection,
     numbers::{float, millis, quantile},
     report::{Line, Reference, Report, Target, Values},
     setup::{Bench, Projects},
+    usage::Cpu,
 };
 
 /// As many calls at once, of both kinds.
@@ -42,16 +44,45 @@ impl Span {
     }
 }
 
+/// The calls of a round.
+#[derive(Default)]
+struct Calls {
+    /// With those of the warm-up.
+    all: usize,
+    /// How long those took that count.
+    latencies: Vec<f64>,
+}
+
+impl Calls {
+    fn note(&mut self, began: Instant, span: Span) {
+        self.all += 1;
+        if began >= span.from {
+            self.latencies.push(millis(began.elapsed()));
+        }
+    }
+}
+
 #[derive(Default)]
 struct Rounds {
     rates: Vec<f64>,
     latencies: Vec<f64>,
+    costs: Vec<Measured>,
 }
 
 impl Rounds {
-    fn add(&mut self, latencies: &[f64], time: Duration) {
+    /// Has `calls` made for some time, and adds what came of it.
+    async fn add(
+        &mut self,
+        time: Duration,
+        cpu: impl Fn() -> anyhow::Result<Cpu>,
+        calls: impl Future<Output = anyhow::Result<Calls>>,
+    ) -> anyhow::Result<()> {
+        let (started, before) = (Instant::now(), cpu()?);
+        let Calls { all, latencies } = calls.await?;
+        self.costs.push(Measured { events: all, took: started.elapsed(), cpu: cpu()? - before, peak: None });
         self.rates.push(float(latencies.len()) / time.as_secs_f64());
-        self.latencies.push(quantile(latencies, 0.99));
+        self.latencies.push(quantile(&latencies, 0.99));
+        Ok(())
     }
 }
 
@@ -69,8 +100,9 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let (mut through, mut directly) = (Rounds::default(), Rounds::default());
     for round in 1..=rounds {
         Report::say(&format!("transcode, round {round} of {rounds}: {AT_ONCE} calls at once for {time:?}"));
-        through.add(&over_http(gateway.address("http")?, &projects, time).await?, time);
-        directly.add(&over_grpc(org.address("grpc")?, &projects, time).await?, time);
+        let cpu = || bench.cpu_behind(&gateway, org.id());
+        through.add(time, cpu, over_http(gateway.address("http")?, &projects, time)).await?;
+        directly.add(time, cpu, over_grpc(org.address("grpc")?, &projects, time)).await?;
     }
     gateway.stop().await?;
     org.stop().await?;
@@ -87,11 +119,12 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
             target: Some(target),
         });
     }
+    add_cost(&mut bench.report, "transcode", &through.costs);
+    add_cost(&mut bench.report, "called directly", &directly.costs);
     Ok(())
 }
 
-/// How long each call took.
-async fn over_http(address: SocketAddr, projects: &Projects, time: Duration) -> anyhow::Result<Vec<f64>> {
+async fn over_http(address: SocketAddr, projects: &Projects, time: Duration) -> anyhow::Result<Calls> {
     let session = projects.session.to_str()?.to_owned();
     let path = format!("/v1/orgs/{}", projects.org);
     let mut callers = JoinSet::new();
@@ -103,20 +136,20 @@ async fn over_http(address: SocketAddr, projects: &Projects, time: Duration) -> 
     for mut connection in connections {
         let (session, path) = (session.clone(), path.clone());
         callers.spawn(async move {
-            let mut latencies = Vec::new();
+            let mut calls = Calls::default();
             while let Some(began) = next(span) {
                 let request = Request::get(&path).header(header::AUTHORIZATION, &session);
                 let (status, body) = connection.ask(request.body(Full::new(Bytes::new()))?).await?;
                 ensure!(status == StatusCode::OK, "{status}: {}", String::from_utf8_lossy(&body));
-                note(&mut latencies, began, span);
+                calls.note(began, span);
             }
-            Ok(latencies)
+            Ok(calls)
         });
     }
     all(callers).await
 }
 
-async fn over_grpc(address: SocketAddr, projects: &Projects, time: Duration) -> anyhow::Result<Vec<f64>> {
+async fn over_grpc(address: SocketAddr, projects: &Projects, time: Duration) -> anyhow::Result<Calls> {
     let mut clients: Vec<OrgServiceClient<Channel>> = Vec::new();
     for _ in 0..GRPC_CONNECTIONS {
         clients.push(OrgServiceClient::new(
@@ -129,14 +162,14 @@ async fn over_grpc(address: SocketAddr, projects: &Projects, time: Duration) -> 
         let mut client = clients[number % GRPC_CONNECTIONS].clone();
         let (session, org_id) = (projects.session.clone(), projects.org.to_string());
         callers.spawn(async move {
-            let mut latencies = Vec::new();
+            let mut calls = Calls::default();
             while let Some(began) = next(span) {
                 let mut request = tonic::Request::new(GetOrgRequest { org_id: org_id.clone() });
                 request.metadata_mut().insert("authorization", session.clone());
                 client.get_org(request).await?;
-                note(&mut latencies, began, span);
+                calls.note(began, span);
             }
-            Ok(latencies)
+            Ok(calls)
         });
     }
     all(callers).await
@@ -148,16 +181,12 @@ fn next(span: Span) -> Option<Instant> {
     (now < span.until).then_some(now)
 }
 
-fn note(latencies: &mut Vec<f64>, began: Instant, span: Span) {
-    if began >= span.from {
-        latencies.push(millis(began.elapsed()));
+async fn all(mut callers: JoinSet<anyhow::Result<Calls>>) -> anyhow::Result<Calls> {
+    let mut sum = Calls::default();
+    while let Some(calls) = callers.join_next().await {
+        let Calls { all, latencies } = calls??;
+        sum.all += all;
+        sum.latencies.extend(latencies);
     }
-}
-
-async fn all(mut callers: JoinSet<anyhow::Result<Vec<f64>>>) -> anyhow::Result<Vec<f64>> {
-    let mut all = Vec::new();
-    while let Some(latencies) = callers.join_next().await {
-        all.extend(latencies??);
-    }
-    Ok(all)
+    Ok(sum)
 }

@@ -85,11 +85,11 @@ pub(crate) enum Target {
     AtMost(f64),
 }
 
-/// What a thousand events took of processor time, in milliseconds, and the writer at most of memory, in MiB.
+/// What a thousand events or calls took of processor time, in milliseconds, and the writer at most of memory, in MiB.
 #[derive(Clone, Debug, Serialize)]
 struct Cost {
     what: String,
-    writer_ms: f64,
+    service_ms: f64,
     gateway_ms: f64,
     postgres_ms: f64,
     generator_ms: f64,
@@ -130,7 +130,7 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Adds what so many events took.
+    /// Adds what so many events or calls took.
     pub(crate) fn cost(
         &mut self,
         what: impl Into<String>,
@@ -142,7 +142,7 @@ impl Report {
         let each = |time: Duration| millis(time) * 1000.0 / float(events.max(1));
         self.costs.push(Cost {
             what: what.into(),
-            writer_ms: each(cpu.writer),
+            service_ms: each(cpu.service),
             gateway_ms: each(cpu.gateway),
             postgres_ms: each(cpu.postgres),
             generator_ms: each(cpu.generator),
@@ -210,7 +210,7 @@ impl Report {
             let peak = cost.writer_peak_mib.map_or(String::new(), |peak| format!("{} MiB", number(peak)));
             let times = [
                 cost.took_ms,
-                cost.writer_ms,
+                cost.service_ms,
                 cost.gateway_ms,
                 cost.postgres_ms,
                 cost.generator_ms,
@@ -222,9 +222,9 @@ impl Report {
             row
         });
         let heads = [
-            "for 1,000 events, in ms",
+            "for 1,000 events or calls, in ms",
             "time",
-            "CPU: writer",
+            "CPU: service",
             "gateway",
             "PostgreSQL",
             "generator",

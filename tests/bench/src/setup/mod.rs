@@ -89,9 +89,9 @@ impl Bench {
         Cpu::now(writer.map(Writer::id), None, self.server.id()?)
     }
 
-    /// The same, with that of a gateway before the writer.
-    pub(crate) fn cpu_behind(&self, gateway: &Service, writer: u32) -> anyhow::Result<Cpu> {
-        Cpu::now(Some(writer), Some(gateway.id()), self.server.id()?)
+    /// The same, with that of a gateway and of the service behind it.
+    pub(crate) fn cpu_behind(&self, gateway: &Service, service: u32) -> anyhow::Result<Cpu> {
+        Cpu::now(Some(service), Some(gateway.id()), self.server.id()?)
     }
 
     /// Starts the organization service.

@@ -47,9 +47,10 @@ async fn at_the_quota_of_bytes_the_oldest_are_dropped_with_a_log_and_without() {
     for with_log in [true, false] {
         let (sink, project) = (Script::closed(), ProjectId::new());
         let settings = of_bytes(project, WhenFull::DropOldest);
-        let bench = match with_log {
-            true => Bench::simulated(&sink, settings, &[Simulated::default()]),
-            false => Bench::with(&sink, settings, None::<Logs>),
+        let bench = if with_log {
+            Bench::simulated(&sink, settings, &[Simulated::default()])
+        } else {
+            Bench::with(&sink, settings, None::<Logs>)
         };
         let last = accept(&bench, project, 40, 10).await;
         let account = bench.account(project).await;

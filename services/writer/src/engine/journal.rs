@@ -58,6 +58,7 @@ pub(super) struct Committed<F: FileSystem> {
 /// A segment whose events were carried forward, or were not.
 #[derive(Debug)]
 pub(super) struct Cleaned<F: FileSystem> {
+    segment: u64,
     carried: Carried,
     result: io::Result<()>,
     log: Log<F>,
@@ -255,13 +256,13 @@ impl<F: FileSystem> Journal<F> {
     }
 
     /// Begins to carry events of a segment forward.
-    pub(super) fn clean(&mut self, events: Vec<Position>) {
+    pub(super) fn clean(&mut self, segment: u64, events: Vec<Position>) {
         if let Some(mut log) = self.take() {
             self.cleaning = true;
             let directory = self.directory.clone();
             self.jobs.spawn_blocking(move || {
                 let (carried, result) = carry(&directory, &mut log, &events);
-                Done::Cleaned(Cleaned { carried, result, log })
+                Done::Cleaned(Cleaned { segment, carried, result, log })
             });
         }
     }
@@ -303,9 +304,9 @@ impl<F: FileSystem> Journal<F> {
         (entries, result)
     }
 
-    /// Takes the log back from cleaning. Gives what was carried forward, and is safe in both places.
-    pub(super) fn cleaned(&mut self, cleaned: Cleaned<F>) -> Carried {
-        let Cleaned { carried, result, log } = cleaned;
+    /// Takes the log back from cleaning. Gives what was carried forward of which segment, and is safe in both places.
+    pub(super) fn cleaned(&mut self, cleaned: Cleaned<F>) -> (u64, Carried) {
+        let Cleaned { segment, carried, result, log } = cleaned;
         self.cleaning = false;
         if let Err(error) = &result {
             tracing::warn!(directory = ?self.directory, %error, "the log could not be cleaned");
@@ -315,7 +316,7 @@ impl<F: FileSystem> Journal<F> {
         for to in carried.iter().filter_map(|(_, to)| *to) {
             self.segments.grow(to);
         }
-        carried
+        (segment, carried)
     }
 
     fn take_back(&mut self, log: Log<F>, error: Option<&io::Error>) {

@@ -342,10 +342,15 @@ impl Project {
         self.put_back.held.positions().chain(self.waiting.positions())
     }
 
-    /// Notes where those are now that wait and were `moved`.
-    pub(super) fn move_waiting(&mut self, mut moved: impl FnMut(Position) -> Option<Position>) {
+    /// Where those that wait are in one segment of the log, with those that were put back.
+    pub(super) fn waiting_in(&self, segment: u64) -> impl Iterator<Item = Position> {
+        self.put_back.held.positions_in(segment).chain(self.waiting.positions_in(segment))
+    }
+
+    /// Notes where those are now that wait in a segment and were `moved`.
+    pub(super) fn move_waiting(&mut self, segment: u64, mut moved: impl FnMut(Position) -> Option<Position>) {
         for queue in [&mut self.put_back.held, &mut self.waiting] {
-            queue.change(|mut held| {
+            queue.change_in(segment, |mut held| {
                 if let Some(to) = held.position().and_then(&mut moved) {
                     held.move_to(to);
                 }
@@ -354,9 +359,10 @@ impl Project {
         }
     }
 
-    /// Drops what waits in the log and is `chosen` by where it is; gives where that was.
+    /// Drops what waits in a segment and is `chosen` by where it is; gives where that was.
     pub(super) fn drop_waiting(
         &mut self,
+        segment: u64,
         reason: DropReason,
         memory: &mut Memory,
         mut chosen: impl FnMut(Position) -> bool,
@@ -364,7 +370,7 @@ impl Project {
         let mut dropped = Vec::new();
         for queue in [&mut self.put_back.held, &mut self.waiting] {
             // In their order, and in one pass.
-            queue.change(|held| match held.position() {
+            queue.change_in(segment, |held| match held.position() {
                 Some(position) if chosen(position) => {
                     dropped.push((held, position));
                     None

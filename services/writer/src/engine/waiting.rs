@@ -98,19 +98,24 @@ impl Waiting {
 
     /// Where they are in the log, those that are.
     pub(super) fn positions(&self) -> impl Iterator<Item = Position> {
-        self.parts.iter().flat_map(|part| {
-            let (held, run) = match part {
-                Part::Loaded(held) => (held.position(), None),
-                Part::Logged(run) => (None, Some(run.events())),
-            };
-            held.into_iter().chain(run.into_iter().flatten().filter_map(|held| held.position()))
-        })
+        self.parts.iter().flat_map(Part::positions)
     }
 
-    /// Passes each event through `change`, which gives it back or takes it away.
-    pub(super) fn change(&mut self, mut change: impl FnMut(Held) -> Option<Held>) {
+    /// Where those are in the log that are in this segment.
+    pub(super) fn positions_in(&self, segment: u64) -> impl Iterator<Item = Position> {
+        let parts = self.parts.iter().filter(move |part| part.is_in(segment));
+        parts.flat_map(Part::positions).filter(move |position| position.segment == segment)
+    }
+
+    /// Passes each event in this segment through `change`, which gives it back or takes it away.
+    pub(super) fn change_in(&mut self, segment: u64, mut change: impl FnMut(Held) -> Option<Held>) {
+        let mut change = |held: Held| match held.position() {
+            Some(position) if position.segment == segment => change(held),
+            _ => Some(held),
+        };
         for part in std::mem::take(self).parts {
             match part {
+                part if !part.is_in(segment) => self.push_part(part),
                 Part::Loaded(held) => change(held).into_iter().for_each(|held| self.push_back(held)),
                 Part::Logged(run) => {
                     run.events().filter_map(&mut change).for_each(|held| self.push_back(held));
@@ -118,9 +123,37 @@ impl Waiting {
             }
         }
     }
+
+    fn push_part(&mut self, part: Part) {
+        if let Some(Part::Logged(run)) = self.parts.back_mut() {
+            run.pack();
+        }
+        self.events += match &part {
+            Part::Loaded(_) => 1,
+            Part::Logged(run) => run.len(),
+        };
+        self.parts.push_back(part);
+    }
 }
 
 impl Part {
+    /// Where its events are in the log, those that are.
+    fn positions(&self) -> impl Iterator<Item = Position> {
+        let (held, run) = match self {
+            Self::Loaded(held) => (held.position(), None),
+            Self::Logged(run) => (None, Some(run.events())),
+        };
+        held.into_iter().chain(run.into_iter().flatten().filter_map(|held| held.position()))
+    }
+
+    /// Whether there is one in this segment.
+    fn is_in(&self, segment: u64) -> bool {
+        match self {
+            Self::Loaded(held) => held.position().is_some_and(|position| position.segment == segment),
+            Self::Logged(run) => run.is_in(segment),
+        }
+    }
+
     fn first_number(&self) -> u64 {
         match self {
             Self::Loaded(held) => held.number,
@@ -179,17 +212,24 @@ mod tests {
             }
             let found: Vec<Position> = waiting.positions().collect();
             prop_assert_eq!(found, model.iter().filter_map(|(_, position, _)| *position).collect::<Vec<_>>());
-            waiting.change(|mut held| {
+            let is_here = |(_, position, _): &Told| position.is_some_and(|position| position.segment == 2);
+            let here: Vec<Position> = waiting.positions_in(2).collect();
+            let expected = model.iter().filter(|told| is_here(told)).filter_map(|(_, position, _)| *position);
+            prop_assert_eq!(here, expected.collect::<Vec<_>>());
+            waiting.change_in(2, |mut held| {
                 held.move_to(Position { segment: 9, ..held.position()? });
                 (held.number % 2 == 0).then_some(held)
             });
-            model.retain(|(number, ..)| number % 2 == 0);
+            model.retain(|told| !is_here(told) || told.0 % 2 == 0);
             prop_assert_eq!(waiting.len(), model.len());
             while let Some(held) = waiting.pop_front() {
-                let (number, position, is_loaded) = model.pop_front().unwrap();
-                let position = position.map(|position| Position { segment: 9, ..position });
-                prop_assert_eq!(tell(&held), (number, position, is_loaded));
+                let mut told = model.pop_front().unwrap();
+                if is_here(&told) {
+                    told.1 = told.1.map(|position| Position { segment: 9, ..position });
+                }
+                prop_assert_eq!(tell(&held), told);
             }
+            prop_assert!(model.is_empty());
         }
     }
 

@@ -37,6 +37,13 @@ struct Waiting {
     kept: u64,
 }
 
+impl Waiting {
+    fn add(&mut self, more: Self) {
+        self.events += more.events;
+        self.kept += more.kept;
+    }
+}
+
 impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Begins to empty a segment, if the log is nearly full and there is something to gain.
     pub(super) fn clean(&mut self) {
@@ -53,37 +60,39 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let mut dropped = Vec::new();
         for project in self.projects.values_mut().filter(|project| project.bytes() > level) {
             let mut bytes = project.bytes();
-            dropped.extend(project.drop_waiting(DropReason::BufferFull, &mut self.memory, |position| {
-                let is_here = position.segment == segment && bytes > level;
-                if is_here {
+            let reason = DropReason::BufferFull;
+            dropped.extend(project.drop_waiting(segment, reason, &mut self.memory, |position| {
+                let is_above = bytes > level;
+                if is_above {
                     bytes -= u64::from(position.length);
                 }
-                is_here
+                is_above
             }));
         }
         if !dropped.is_empty() {
             tracing::warn!(events = dropped.len(), "the oldest events dropped: the log on disk is full");
             self.metrics.drop_oldest(count(dropped.len()));
         }
-        let waiting = self.projects.values().flat_map(Project::waiting);
-        let mut kept: Vec<Position> = waiting.filter(|position| position.segment == segment).collect();
+        let mut kept: Vec<Position> =
+            self.projects.values().flat_map(|project| project.waiting_in(segment)).collect();
         // In the order in which they were accepted, which is found again by it.
         kept.sort_unstable();
         for position in dropped {
             journal.settle(position);
         }
         if !kept.is_empty() {
-            journal.clean(kept);
+            journal.clean(segment, kept);
         }
     }
 
     /// Notes where events are now that were carried forward. Those that took off meanwhile stay where they were.
     pub(super) fn cleaned(&mut self, cleaned: Cleaned<F>) {
         let Some(journal) = &mut self.journal else { return };
-        let carried: HashMap<Position, Option<Position>> = journal.cleaned(cleaned).into_iter().collect();
+        let (segment, carried) = journal.cleaned(cleaned);
+        let carried: HashMap<Position, Option<Position>> = carried.into_iter().collect();
         for project in self.projects.values_mut() {
             let mut is_damaged = false;
-            project.move_waiting(|from| {
+            project.move_waiting(segment, |from| {
                 let to = *carried.get(&from)?;
                 is_damaged |= to.is_none();
                 journal.carried(from, to?);
@@ -92,7 +101,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             if is_damaged {
                 let lost = |position: Position| carried.get(&position) == Some(&None);
                 let reason = DropReason::LogDamaged;
-                let dropped = project.drop_waiting(reason, &mut self.memory, lost);
+                let dropped = project.drop_waiting(segment, reason, &mut self.memory, lost);
                 for position in dropped {
                     self.metrics.settle(Settled::Dropped(reason), 1);
                     journal.settle(position);
@@ -113,15 +122,18 @@ fn choose(
     let mut waiting: HashMap<u64, Waiting> = HashMap::new();
     for project in projects.values() {
         let mut above = project.bytes().saturating_sub(level);
+        // Most are in the segment of the one before, and there may be millions.
+        let mut here = (0, Waiting::default());
         for position in project.waiting() {
-            let bytes = u64::from(position.length);
-            let waiting = waiting.entry(position.segment).or_default();
-            waiting.events += 1;
-            if above == 0 {
-                waiting.kept += bytes;
+            if position.segment != here.0 {
+                waiting.entry(here.0).or_default().add(here.1);
+                here = (position.segment, Waiting::default());
             }
+            let bytes = u64::from(position.length);
+            here.1.add(Waiting { events: 1, kept: if above == 0 { bytes } else { 0 } });
             above = above.saturating_sub(bytes);
         }
+        waiting.entry(here.0).or_default().add(here.1);
     }
     let candidates = segments.iter().filter_map(|(number, segment)| {
         let Waiting { events, kept } = waiting.get(&number).copied().unwrap_or_default();

@@ -94,6 +94,12 @@ impl Packed {
         })
     }
 
+    /// Whether there is one in this segment.
+    pub(super) fn is_in(&self, step: u32) -> bool {
+        // The first one of each segment is told in full.
+        self.full.iter().any(|full| full.step == step)
+    }
+
     /// How many bytes it takes beyond itself.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
@@ -171,6 +177,9 @@ mod tests {
                 .collect();
             let packed = Packed::of(&places);
             prop_assert_eq!(packed.len(), places.len());
+            for step in 0..10 {
+                prop_assert_eq!(packed.is_in(step), places.iter().any(|place| place.step == step));
+            }
             prop_assert_eq!(packed.iter().collect::<Vec<_>>(), places);
         }
     }

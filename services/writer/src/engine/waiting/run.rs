@@ -102,6 +102,15 @@ impl Run {
         Some(held)
     }
 
+    /// Whether there is one in this segment.
+    pub(super) fn is_in(&self, segment: u64) -> bool {
+        let step = segment.checked_sub(self.segment).and_then(|step| u32::try_from(step).ok());
+        step.is_some_and(|step| match &self.places {
+            Places::Open(places) => places.iter().any(|place| place.step == step),
+            Places::Packed(packed) => packed.is_in(step),
+        })
+    }
+
     /// All events, which stay.
     pub(super) fn events(&self) -> impl Iterator<Item = Held> {
         let (open, packed) = match &self.places {

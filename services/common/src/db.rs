@@ -12,6 +12,20 @@ use crate::{config::DatabaseArgs, status};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement may take; the server ends it then.
 const STATEMENT_TIMEOUT: &str = "20s";
+/// What the server has to know of a connection, so that a client that is lost holds no locks for hours.
+const SETTINGS: [(&str, &str); 7] = [
+    ("statement_timeout", STATEMENT_TIMEOUT),
+    // Below the statement timeout, so that a statement that is ended for its time was slow, and did not wait for one lock.
+    ("lock_timeout", "5s"),
+    // Longer than any work is bounded to here: who lets a transaction lie for so long is gone.
+    ("idle_in_transaction_session_timeout", "60s"),
+    // That ends no COPY whose data do not come. There the server finds out by asking, after a minute in all,
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    // and it does not ask while the client still has to confirm what was sent to it.
+    ("tcp_user_timeout", "60s"),
+];
 /// How long [`bounded`] work may take: longer than the server lets one statement run.
 const WORK_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait between two tries to connect at the start.
@@ -56,7 +70,7 @@ async fn commit_durably(connection: &mut PgConnection) -> Result<(), sqlx::Error
 
 /// The same connection, but with the rights of `role`: of a login that may switch to it, or of the role's own.
 fn as_role(options: PgConnectOptions, role: &str) -> PgConnectOptions {
-    options.application_name(role).options([("role", role), ("statement_timeout", STATEMENT_TIMEOUT)])
+    options.application_name(role).options([("role", role)]).options(SETTINGS)
 }
 
 /// Waits until the database takes connections, up to `wait`.
@@ -186,9 +200,11 @@ impl From<sqlx::Error> for DatabaseError {
 
 /// The classes of PostgreSQL's error codes that say nothing against the query: connection exceptions (08),
 /// transaction rollback such as a deadlock (40), insufficient resources (53), operator intervention such as a
-/// shutdown or a statement timeout (57), system errors such as a full disk (58), and a read-only server (25006).
+/// shutdown or a statement timeout (57), system errors such as a full disk (58), a read-only server (25006), a transaction
+/// that lay idle for too long (25P03), and a lock that somebody else holds (55P03).
 fn unavailable(code: &str) -> bool {
-    code == "25006" || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+    ["25006", "25P03", "55P03"].contains(&code)
+        || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
 impl From<&DatabaseError> for tonic::Status {

@@ -8,7 +8,7 @@
 //!   again, for as long as it takes.
 //! - Anything else that the database says may lie in the database or in one row. After three tries the batch is halved. An
 //!   event that fails alone is refused for itself if others of its batch were stored, and it fails again after that.
-//!   Otherwise it is put back, so that the shard goes on with the others.
+//!   Otherwise it is put back, so that the shard goes on with the others. So is at once what waits for a lock alone.
 //!
 //! Without a log, what would be tried again or put back is dropped after three tries.
 
@@ -125,7 +125,10 @@ impl<S: Sink> Flush<'_, S> {
                         break;
                     }
                     if part.len() == 1 {
-                        self.alone.push(part.start);
+                        // More tries would tell no more of a lock, and each waits for it.
+                        if Blame::of(&error) != Blame::Lock {
+                            self.alone.push(part.start);
+                        }
                         continue;
                     }
                     1

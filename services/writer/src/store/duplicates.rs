@@ -16,11 +16,12 @@ const SAME_EVENT: TimeDelta = TimeDelta::days(1);
 /// A partition.
 const DAY: TimeDelta = TimeDelta::days(1);
 
-/// Begins a transaction in which [`stored_already`] is asked.
+/// Begins a transaction in which [`stored_already`] is asked, and that waits for a lock less long than others do: what does
+/// not need that lock waits as well, and a batch is tried several times until it is halved down to what does.
 ///
 /// Of a partition that was never analyzed the planner thinks that several rows have the same project and id, and takes a
 /// bitmap of all that its project received in those days for the better way.
-pub(super) const BEGIN: &str = "BEGIN; SET LOCAL enable_bitmapscan = off";
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL enable_bitmapscan = off; SET LOCAL lock_timeout = '2s'";
 
 /// Which events of a batch may be in the table already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod accounting;
 mod disk;
 mod issues;
 mod limits;
+mod locks;
 mod outage;
 mod parcels;
 mod retention;

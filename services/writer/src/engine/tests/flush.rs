@@ -56,8 +56,29 @@ async fn what_says_nothing_about_a_row_is_put_back_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_lock_is_put_back_and_is_not_waited_for_again_and_again() {
+    let (sink, project, disk) = (Script::open(), ProjectId::new(), Simulated::default());
+    let bench = Bench::simulated(&sink, settings(), &[disk]);
+    let events = fifty(project);
+    let locked = [events[3].id, events[40].id];
+    sink.broken.lock().unwrap().extend(locked.map(|id| (id, "55P03")));
+    bench.engine.accept(project, events).await.unwrap();
+    while bench.account(project).await.stored < 48 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The whole three times, and then each part once: five halvings down to each of the two, and four siblings that are stored.
+    assert_eq!(*sink.tries.lock().unwrap(), 3 + 2 * (5 + 4));
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let account = bench.account(project).await;
+    assert_eq!((account.stored, account.buffered, account.dead_lettered), (48, 2, 0));
+    sink.broken.lock().unwrap().clear();
+    assert_eq!(bench.settled(project).await.stored, 50);
+    bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_nothing_is_stored_nothing_is_refused_and_no_batch_is_tried_to_pieces() {
-    for sqlstate in ["XX000", "57014", "42501"] {
+    for sqlstate in ["XX000", "57014", "42501", "55P03"] {
         let (sink, project, disk) = (Script::open(), ProjectId::new(), Simulated::default());
         let bench = Bench::simulated(&sink, settings(), &[disk]);
         sink.fail_with(sqlstate, 100_000);
@@ -112,7 +133,7 @@ async fn a_reason_that_goes_away_while_a_batch_is_halved_costs_no_event() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_the_databases_own_business_keeps_a_batch_whole() {
-    for sqlstate in ["08006", "25006", "28000", "40001", "53100", "55P03", "57P01", "58030"] {
+    for sqlstate in ["08006", "25006", "28000", "40001", "53100", "55006", "57P01", "58030"] {
         let (sink, project, disk) = (Script::open(), ProjectId::new(), Simulated::default());
         let bench = Bench::simulated(&sink, settings(), &[disk]);
         sink.fail_with(sqlstate, 30);

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// The version of the rules that make fingerprints.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// What the events of an issue have in common, and no others of their project: the version of the rules that it was made
 /// by, and 16 bytes of a SHA-256 of what they look at.

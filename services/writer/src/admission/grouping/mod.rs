@@ -7,6 +7,8 @@
 //! 4. the message, or rather the template that it was made from,
 //! 5. the in-app frames of its own stack trace, or of the thread that crashed.
 //!
+//! In-app are the frames that say so; if none does, those that do not say that they are not.
+//!
 //! Line numbers never count: they change with every release. Nor do the parts of a text that differ from event to event, which
 //! [`variable`] takes out. A change of any of these rules needs a new [`VERSION`]: without one, an issue would go on under
 //! rules that its older events were not grouped by.
@@ -73,11 +75,11 @@ fn default(digest: &mut Digest, event: &Object<'_>, exceptions: &[&Object<'_>], 
     let exceptions = &exceptions[exceptions.len().saturating_sub(MAX_EXCEPTIONS)..];
     let stacks: Vec<Stack<'_, '_>> = exceptions.iter().map(|exception| Stack::of(exception)).collect();
     if stack::have_frames(&stacks) {
-        let says_in_app = stack::say_in_app(&stacks);
+        let one_is_in_app = stack::one_is_in_app(&stacks);
         for (exception, stack) in exceptions.iter().zip(&stacks) {
             digest.add("exception");
             digest.add(&variable::of_symbol(text(exception, "type")));
-            stack.add_to(digest, says_in_app);
+            stack.add_to(digest, one_is_in_app);
         }
         return;
     }
@@ -100,8 +102,8 @@ fn default(digest: &mut Digest, event: &Object<'_>, exceptions: &[&Object<'_>], 
     }
     let stack = stack::of_event(event);
     digest.add("stack");
-    let says_in_app = stack::say_in_app(std::slice::from_ref(&stack));
-    stack.add_to(digest, says_in_app);
+    let one_is_in_app = stack::one_is_in_app(std::slice::from_ref(&stack));
+    stack.add_to(digest, one_is_in_app);
 }
 
 /// The text of a member, or none.

@@ -18,9 +18,9 @@ impl<'e, 'a> Stack<'e, 'a> {
     }
 
     /// Adds the frames that count. Equal ones that follow each other count once: how deep a recursion went says nothing.
-    pub(super) fn add_to(self, digest: &mut Digest, says_in_app: bool) {
+    pub(super) fn add_to(self, digest: &mut Digest, one_is_in_app: bool) {
         let mut before = None;
-        for frame in self.frames().filter(|frame| counts(frame, says_in_app)) {
+        for frame in self.frames().filter(|frame| counts(frame, one_is_in_app)) {
             let place = place(frame);
             let function = variable::of_symbol(text(frame, "function"));
             let this = Some((place, function));
@@ -38,16 +38,14 @@ impl<'e, 'a> Stack<'e, 'a> {
 
 /// Whether any of the frames counts.
 pub(super) fn have_frames(stacks: &[Stack<'_, '_>]) -> bool {
-    let says_in_app = say_in_app(stacks);
-    stacks.iter().flat_map(|stack| stack.frames()).any(|frame| counts(frame, says_in_app))
+    let one_is_in_app = one_is_in_app(stacks);
+    stacks.iter().flat_map(|stack| stack.frames()).any(|frame| counts(frame, one_is_in_app))
 }
 
-/// Whether any of the frames says that it is the application's, or that it is not. If none does, all count.
-pub(super) fn say_in_app(stacks: &[Stack<'_, '_>]) -> bool {
-    stacks
-        .iter()
-        .flat_map(|stack| stack.frames())
-        .any(|frame| frame.get("in_app").is_some_and(|value| matches!(value, Json::Bool(_))))
+/// Whether any of the frames says that it is the application's: then the others are not. If none does, all are that do not
+/// say that they are not, for there are SDKs that know what is a library's, and say nothing of what they do not know.
+pub(super) fn one_is_in_app(stacks: &[Stack<'_, '_>]) -> bool {
+    stacks.iter().flat_map(|stack| stack.frames()).any(|frame| in_app(frame) == Some(true))
 }
 
 /// The stack trace of an event without an exception: its own, or that of the thread that crashed, or of the current one.
@@ -70,10 +68,18 @@ pub(super) fn of_event<'e, 'a>(event: &'e Object<'a>) -> Stack<'e, 'a> {
         .map_or(Stack(&[]), Stack::of)
 }
 
-fn counts(frame: &Object<'_>, says_in_app: bool) -> bool {
+fn counts(frame: &Object<'_>, one_is_in_app: bool) -> bool {
     let is_somewhere =
         ["module", "function", "filename"].iter().any(|member| !text(frame, member).is_empty());
-    is_somewhere && (!says_in_app || frame.get("in_app") == Some(&Json::Bool(true)))
+    is_somewhere && in_app(frame).unwrap_or(!one_is_in_app)
+}
+
+/// Whether a frame is the application's, if it says so.
+fn in_app(frame: &Object<'_>) -> Option<bool> {
+    match frame.get("in_app") {
+        Some(Json::Bool(in_app)) => Some(*in_app),
+        _ => None,
+    }
 }
 
 /// The module of a frame, or else its file.

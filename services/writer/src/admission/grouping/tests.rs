@@ -71,6 +71,52 @@ fn without_a_word_about_in_app_all_frames_tell() {
 }
 
 #[test]
+fn frames_that_say_nothing_tell_where_others_say_that_they_are_not_in_app() {
+    // sentry-python says nothing of code that is neither installed nor below the working directory.
+    let raised = |kind: &str, function: &str, library: &str| {
+        exception(
+            kind,
+            "no row 17",
+            &json!([
+                {"module": "jobs.nightly", "function": function},
+                {"module": library, "function": "get", "in_app": false},
+            ]),
+        )
+    };
+    assert_one(&[
+        raised("KeyError", "run", "requests"),
+        raised("KeyError", "run", "urllib3"),
+        exception(
+            "KeyError",
+            "other",
+            &json!([{"module": "jobs.nightly", "function": "run", "in_app": null}]),
+        ),
+    ]);
+    assert_different(&[
+        raised("KeyError", "run", "requests"),
+        raised("KeyError", "clean", "requests"),
+        raised("ValueError", "run", "requests"),
+    ]);
+    // Where one says that it is in-app, those that say nothing are not.
+    let marked = |other: &str| {
+        exception(
+            "E",
+            "",
+            &json!([{"function": "f", "in_app": true}, {"function": other}, {"function": "g", "in_app": false}]),
+        )
+    };
+    assert_one(&[marked("a"), marked("b"), exception("E", "", &json!([{"function": "f", "in_app": true}]))]);
+    // Also where it is in another exception of the chain.
+    let chain = |cause: &str| {
+        let mut chain = marked("a");
+        let cause = json!({"type": "C", "stacktrace": {"frames": [{"function": cause}]}});
+        chain["exception"]["values"].as_array_mut().unwrap().insert(0, cause);
+        chain
+    };
+    assert_one(&[chain("x"), chain("y")]);
+}
+
+#[test]
 fn the_depth_of_a_recursion_says_nothing() {
     let deep = |depth: usize| exception("E", "", &Value::from(vec![json!({"function": "f"}); depth]));
     assert_one(&[deep(1), deep(2), deep(100)]);
@@ -156,14 +202,14 @@ fn the_fingerprint_that_was_given_counts_and_default_stands_for_the_rest() {
 #[test]
 fn fingerprints_of_this_version_stay_what_they_are() {
     for (event, expected) in [
-        (json!({"message": "user 17 is gone"}), "01c4d405e0613d728a5cf89b6f999376cf"),
+        (json!({"message": "user 17 is gone"}), "02c4d405e0613d728a5cf89b6f999376cf"),
         (
             exception("KeyError", "'a'", &json!([{"module": "app", "function": "f", "in_app": true}])),
-            "01b186c56684608fde5afff7ae31d616e5",
+            "02b186c56684608fde5afff7ae31d616e5",
         ),
         (
             json!({"message": "a", "fingerprint": ["x", "{{ default }}"]}),
-            "0185974c29f0606386555df4d328e1950c",
+            "0285974c29f0606386555df4d328e1950c",
         ),
     ] {
         assert_eq!(hex::encode(of(&event).as_bytes()), expected, "{event}");

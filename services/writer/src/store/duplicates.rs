@@ -15,6 +15,8 @@ use crate::event::Event;
 const SAME_EVENT: TimeDelta = TimeDelta::days(1);
 /// A partition.
 const DAY: TimeDelta = TimeDelta::days(1);
+/// An event that is sent twice is flushed twice within so long, as long as all is well.
+const AT_ONCE: TimeDelta = TimeDelta::minutes(5);
 
 /// Begins a transaction in which [`stored_already`] is asked, and that waits for a lock less long than others do: what does
 /// not need that lock waits as well, and a batch is tried several times until it is halved down to what does.
@@ -73,9 +75,11 @@ pub(super) async fn stored_already(
 /// there are to look in, and is nothing to search an index by.
 fn lookup(first: DateTime<Utc>, last: DateTime<Utc>, suspects: Suspects) -> String {
     let (from, until) = (start_of_day(first) - DAY, start_of_day(last) + DAY + DAY);
+    let is_one_day = start_of_day(first) == start_of_day(last);
     let (middle, again) = match suspects {
-        Suspects::OnOtherDays => (start_of_day(last), start_of_day(last) + DAY),
-        Suspects::All => (start_of_day(first), start_of_day(first)),
+        Suspects::OnOtherDays if is_one_day => (start_of_day(last), start_of_day(last) + DAY),
+        // Of two days each is another day to the events of the other one.
+        Suspects::OnOtherDays | Suspects::All => (start_of_day(first), start_of_day(first)),
     };
     let [from, middle, again, until] = [from, middle, again, until].map(|time| time.to_rfc3339());
     // With a LIMIT, so that each id is looked up by itself: it is in a partition once, and there are few of them.
@@ -91,6 +95,12 @@ fn lookup(first: DateTime<Utc>, last: DateTime<Utc>, suspects: Suspects) -> Stri
              LIMIT 100
          ) AS stored"
     )
+}
+
+/// Whether somebody else may be storing an event of the batch on another day at this very moment, where no index tells.
+pub(super) fn is_at_midnight(batch: &[Event]) -> bool {
+    let mut times = batch.iter().filter(|event| event.id_given).map(|event| event.received_at);
+    times.any(|time| start_of_day(time - AT_ONCE) != start_of_day(time + AT_ONCE))
 }
 
 /// When the UTC day of a time began.
@@ -129,8 +139,12 @@ mod tests {
         for step in [&fill, "ANALYZE events"] {
             sqlx::raw_sql(AssertSqlSafe(step.to_owned())).execute(&mut *connection).await.unwrap();
             sqlx::raw_sql(BEGIN).execute(&mut *connection).await.unwrap();
-            for (suspects, days) in [(Suspects::OnOtherDays, 2), (Suspects::All, 3)] {
-                let explain = format!("EXPLAIN {}", lookup(now, now, suspects));
+            for (suspects, last, days) in [
+                (Suspects::OnOtherDays, now, 2),
+                (Suspects::All, now, 3),
+                (Suspects::OnOtherDays, now + DAY, 4),
+            ] {
+                let explain = format!("EXPLAIN {}", lookup(now, last, suspects));
                 let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))
                     .bind(vec![project.0; 200])
                     .bind(vec![EventId::new().0; 200])
@@ -147,7 +161,7 @@ mod tests {
         }
     }
 
-    /// So many events of a project, most of them today and the others on the days before and after.
+    /// So many events of a project, most of them today and the others on the day before and the two after.
     fn fill(project: ProjectId, events: usize) -> String {
         let (org, issue) = (ProjectId::new(), IssueId::new().0);
         let fingerprint = "decode(repeat('01', 17), 'hex')";
@@ -157,7 +171,7 @@ mod tests {
              INSERT INTO issues VALUES ('{issue}', '{project}', {fingerprint}, 't', 'error', 1, now(), now());
              INSERT INTO events (project_id, event_id, issue_id, fingerprint, received_at, occurred_at, level, tags, payload)
              SELECT '{project}', gen_random_uuid(), '{issue}', {fingerprint},
-                 now() + CASE WHEN n % 10 > 1 THEN 0 ELSE n % 10 * 2 - 1 END * interval '1 day', now(), 'error', '{{}}', decode(repeat('00', 400), 'hex')
+                 now() + coalesce((ARRAY[-1, 1, 2])[n % 10 + 1], 0) * interval '1 day', now(), 'error', '{{}}', decode(repeat('00', 400), 'hex')
              FROM generate_series(1, {events}) n"
         )
     }

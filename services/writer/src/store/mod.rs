@@ -69,6 +69,7 @@ impl Store {
     }
 
     /// One transaction: what is not in the table yet, and is not `gone`, is counted in its issue and copied into the table.
+    /// `None` if somebody else stored some of it meanwhile, and it is to be begun anew.
     #[instrument(
         name = "db.events.copy", skip_all,
         fields(otel.kind = "client", db.system.name = "postgresql", events = batch.len())
@@ -78,7 +79,7 @@ impl Store {
         batch: &[Event],
         gone: &HashSet<ProjectId>,
         suspects: Suspects,
-    ) -> Result<Vec<Outcome>, DatabaseError> {
+    ) -> Result<Option<Vec<Outcome>>, DatabaseError> {
         let mut transaction = connection.begin_with(duplicates::BEGIN).await?;
         let stored = duplicates::stored_already(&mut transaction, batch, suspects).await?;
         let mut seen = HashMap::new();
@@ -97,6 +98,14 @@ impl Store {
         let new = || batch.iter().zip(&outcomes).filter(|(_, (_, copied))| *copied).map(|(event, _)| event);
         if new().next().is_some() {
             let issues = issues::count(&mut transaction, new()).await?;
+            // The same event, sent again, is of the same issue: until now its flush may have held the issue, and none begins.
+            if duplicates::is_at_midnight(batch) {
+                let stored = duplicates::stored_already(&mut transaction, batch, suspects).await?;
+                if stored.iter().zip(&outcomes).any(|(stored, (_, copied))| *copied && stored.is_some()) {
+                    transaction.rollback().await?;
+                    return Ok(None);
+                }
+            }
             // Each event has counted in an issue.
             let issue_of = |event: &Event| issues.get(&(event.project_id, event.fingerprint)).copied();
             let mut copy = transaction.copy_in_raw(&copy::STATEMENT).await?;
@@ -104,7 +113,7 @@ impl Store {
             copy.finish().await?;
         }
         transaction.commit().await?;
-        Ok(outcomes.into_iter().map(|(outcome, _)| outcome).collect())
+        Ok(Some(outcomes.into_iter().map(|(outcome, _)| outcome).collect()))
     }
 
     /// Those of a batch's projects that do not exist.
@@ -136,7 +145,8 @@ impl Sink for Store {
                 Self::try_store(connection, batch, &gone, suspects).await
             };
             let error = match db::bounded(&self.pool, tried).await {
-                Ok(outcomes) => return Ok(outcomes),
+                Ok(Some(outcomes)) => return Ok(outcomes),
+                Ok(None) => continue,
                 Err(error) => error,
             };
             let sqlstate = error.sqlstate().unwrap_or_default();

@@ -7,6 +7,7 @@ mod disk;
 mod issues;
 mod limits;
 mod locks;
+mod midnight;
 mod outage;
 mod parcels;
 mod retention;

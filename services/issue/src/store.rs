@@ -14,6 +14,41 @@ use crate::{
     event::{Event, EventSummary},
 };
 
+/// The columns of an [`EventSummary`].
+macro_rules! summary {
+    () => {
+        r#"event_id, project_id, issue_id, received_at, occurred_at, level, message, exception_type, exception_value,
+            release, environment, sdk_name, sdk_version, tags, "user""#
+    };
+}
+
+// After some calls PostgreSQL may make one plan of a statement for all its parameters, and knows nothing of them then. So each
+// of these can only be done in one way.
+
+const FIRST_PAGE: &str = concat!(
+    "SELECT ",
+    summary!(),
+    " FROM events WHERE project_id = $1 ORDER BY received_at DESC, event_id DESC LIMIT $2"
+);
+
+/// Not the same with `$3 IS NULL OR`: that is no condition to begin in an index with.
+const NEXT_PAGE: &str = concat!(
+    "SELECT ",
+    summary!(),
+    " FROM events WHERE project_id = $1 AND (received_at, event_id) < ($3, $4)
+     ORDER BY received_at DESC, event_id DESC LIMIT $2"
+);
+
+/// In two steps: for the order the index by time would do, with a walk through all that the project received.
+const BY_ID: &str = concat!(
+    "WITH found AS MATERIALIZED (
+         SELECT ",
+    summary!(),
+    ", payload FROM events WHERE project_id = $1 AND event_id = $2
+     )
+     SELECT * FROM found ORDER BY received_at DESC LIMIT 1"
+);
+
 /// The events in the database.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -40,18 +75,12 @@ impl Store {
         page: &Page,
         max_bytes: usize,
     ) -> Result<Vec<EventSummary>, IssueError> {
-        let mut rows = sqlx::query_as(
-            r#"SELECT event_id, project_id, issue_id, received_at, occurred_at, level, message, exception_type,
-                   exception_value, release, environment, sdk_name, sdk_version, tags, "user"
-             FROM events
-             WHERE project_id = $1 AND ($2::timestamptz IS NULL OR (received_at, event_id) < ($2, $3))
-             ORDER BY received_at DESC, event_id DESC
-             LIMIT $4"#,
-        )
-        .bind(project)
-        .bind(page.after_time())
-        .bind(page.after_id())
-        .bind(page.limit())
+        let mut rows = match (page.after_time(), page.after_id()) {
+            (Some(time), Some(id)) => {
+                sqlx::query_as(NEXT_PAGE).bind(project).bind(page.limit()).bind(time).bind(id)
+            }
+            _ => sqlx::query_as(FIRST_PAGE).bind(project).bind(page.limit()),
+        }
         .fetch(&self.pool);
         let mut events = Vec::new();
         let mut bytes = 0;
@@ -68,19 +97,15 @@ impl Store {
     /// An event of a project: the one received last, should its sender have used the id again after a day.
     #[instrument(name = "db.event.get", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     pub async fn get(&self, project: ProjectId, id: EventId) -> Result<Event, IssueError> {
-        sqlx::query_as(
-            r#"SELECT event_id, project_id, issue_id, received_at, occurred_at, level, message, exception_type,
-                   exception_value, release, environment, sdk_name, sdk_version, tags, "user", payload
-             FROM events
-             WHERE project_id = $1 AND event_id = $2
-             ORDER BY received_at DESC
-             LIMIT 1"#,
-        )
-        .bind(project)
-        .bind(id)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(DatabaseError::from)?
-        .ok_or(IssueError::EventNotFound(id))
+        sqlx::query_as(BY_ID)
+            .bind(project)
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(DatabaseError::from)?
+            .ok_or(IssueError::EventNotFound(id))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,9 +34,9 @@ impl Kind {
     }
 }
 
-const UUID: &str =
-    r"(?-u:\b)[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}(?-u:\b)";
-const HEX: [&str; 2] = [r"(?-u:\b)0[xX][0-9A-Fa-f]+", r"(?-u:\b)[0-9A-Fa-f]{8,}(?-u:\b)"];
+// To a pattern an underscore is a letter; here it is no part of what it stands beside: "order_0195f3a2".
+const UUID: &str = r"(?:(?-u:\b)|_)[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}(?:(?-u:\b)|_)";
+const HEX: [&str; 2] = [r"(?:(?-u:\b)|_)0[xX][0-9A-Fa-f]+", r"(?:(?-u:\b)|_)[0-9A-Fa-f]{8,}(?:(?-u:\b)|_)"];
 
 /// Where several match at the same place, the first of them is taken.
 const IN_TEXT: [(Kind, &str); 19] = [
@@ -144,21 +144,31 @@ impl Parts {
         let (mut copied, mut from) = (0, 0);
         while let Some(found) = self.regex.find(Input::new(text).span(from..text.len())) {
             let kind = self.kinds[found.pattern().as_usize()];
-            if is_one(kind, text, found.start(), found.end()) {
-                replaced.push_str(&text[copied..found.start()]);
+            let (start, end) = match kind {
+                Kind::Uuid | Kind::Hex => without_underscores(text, found.start(), found.end()),
+                _ => (found.start(), found.end()),
+            };
+            if is_one(kind, text, start, end) {
+                replaced.push_str(&text[copied..start]);
                 replaced.push_str(kind.placeholder());
-                copied = found.end();
-                from = found.end();
+                copied = end;
+                from = end;
             } else {
                 // What begins with a quotation mark that is none may hold others, and "users/17/orders" a number.
-                let first = text[found.start()..].chars().next().map_or(1, char::len_utf8);
+                let first = text[start..].chars().next().map_or(1, char::len_utf8);
                 let holds_others = matches!(kind, Kind::Quoted | Kind::Path);
-                from = if holds_others { found.start() + first } else { found.end() };
+                from = if holds_others { start + first } else { end };
             }
         }
         replaced.push_str(&text[copied..]);
         replaced
     }
+}
+
+/// What was found without the underscores around it: the one behind it may be before the next.
+fn without_underscores(text: &str, start: usize, end: usize) -> (usize, usize) {
+    let found = &text[start..end];
+    (start + usize::from(found.starts_with('_')), end - usize::from(found.ends_with('_')))
 }
 
 /// Whether what was found is what it looks like, by what no pattern says.
@@ -188,7 +198,10 @@ mod tests {
         for (text, expected) in [
             ("user 17 not found", "user <number> not found"),
             ("took 12.5ms, 1,000 rows, 1e-9", "took <number>ms, <number> rows, <number>"),
-            ("object at 0x7f3a9c", "object at <hex>"),
+            ("object at 0x7f3a9c, ptr_0x7f3a", "object at <hex>, ptr_<hex>"),
+            ("Invoice inv_9f86d081884c7d65 not found", "Invoice inv_<hex> not found"),
+            ("order_0195f3a2-7d4c-7e2a-b1c9-0a1b2c3d4e5f_v2", "order_<uuid>_v<number>"),
+            ("_9f86d081_3f2a9c1b_, the_defacade_3f2a9c1b", "_<hex>_<hex>_, the_defacade_<hex>"),
             ("commit 9f86d081884c7d65 failed", "commit <hex> failed"),
             ("the facade is defaced: feedface", "the facade is defaced: feedface"),
             ("order 0195f3a2-7d4c-7e2a-b1c9-0a1b2c3d4e5f", "order <uuid>"),
@@ -224,6 +237,7 @@ mod tests {
             ("Main$$Lambda$14/0x0000000800c8", "Main$$Lambda<number>/<hex>"),
             ("render.<lambda>", "render.<lambda>"),
             ("anonymous_12", "<number>"),
+            ("job_0195f3a2-7d4c-7e2a-b1c9-0a1b2c3d4e5f", "job_<uuid>"),
         ] {
             assert_eq!(of_symbol(name), expected, "{name}");
         }
@@ -232,6 +246,7 @@ mod tests {
             (r"app\views.py", "app/views.py"),
             ("app:///static/main.3f2a9c1b.js?v=3", "app:///static/main<hex>"),
             ("/assets/index-BX7dk2Pq.js", "/assets/index<hex>"),
+            ("/assets/chunk_3f2a9c1b.js", "/assets/chunk_<hex>.js"),
             ("lib/foo-1.2.3/x2.rb", "lib/foo-<number>/x2.rb"),
             ("/srv/releases/20261121102030/app.rb", "/srv/releases/<hex>/app.rb"),
         ] {

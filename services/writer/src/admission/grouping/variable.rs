@@ -14,6 +14,8 @@ enum Kind {
     Address,
     Quoted,
     Hex,
+    /// The hash of a bundler at the end of a file's name.
+    Hash,
     Path,
     Number,
 }
@@ -27,7 +29,7 @@ impl Kind {
             Self::Date => "<date>",
             Self::Address => "<address>",
             Self::Quoted => "<quoted>",
-            Self::Hex => "<hex>",
+            Self::Hex | Self::Hash => "<hex>",
             Self::Path => "<path>",
             Self::Number => "<number>",
         }
@@ -88,7 +90,7 @@ const IN_FILE: [(Kind, &str); 6] = [
     (Kind::Uuid, UUID),
     (Kind::Hex, HEX[0]),
     (Kind::Hex, HEX[1]),
-    (Kind::Hex, r"[.-][0-9A-Za-z_-]{8}\.(?:m?js|cjs|css)$"),
+    (Kind::Hash, r"[.-][0-9A-Za-z_-]{8}\.(?:m?js|cjs|css)$"),
     (Kind::Number, r"[0-9]+(?:\.[0-9]+)+"),
     (Kind::Number, r"[0-9]{5,}"),
 ];
@@ -117,7 +119,8 @@ pub(super) fn of_symbol(name: &str) -> String {
 /// A file's name, without what differs from release to release. The same file is the same with `\` for `/`.
 pub(super) fn of_file(name: &str) -> String {
     let name = beginning(name, MAX_NAME).split(['?', '#']).next().unwrap_or_default().replace('\\', "/");
-    if name.bytes().any(|byte| byte.is_ascii_digit()) { FILE.replace(&name) } else { name }
+    let may_have_hash = ["js", "css"].iter().any(|kind| name.ends_with(kind));
+    if may_have_hash || name.bytes().any(|byte| byte.is_ascii_digit()) { FILE.replace(&name) } else { name }
 }
 
 fn beginning(text: &str, limit: usize) -> &str {
@@ -181,10 +184,20 @@ fn is_one(kind: Kind, text: &str, start: usize, end: usize) -> bool {
         Kind::Quoted => !is_word(text[..start].chars().next_back()) && !is_word(text[end..].chars().next()),
         // "defaced" and `ab::cd` are words.
         Kind::Hex | Kind::Address => has_digit(),
+        // Every fourth hash of 8 characters in base64 has no digit.
+        Kind::Hash => has_digit() || has_odd_capital(found.split('.').rev().nth(1).unwrap_or_default()),
         // "and/or/else".
         Kind::Path => !is_word(text[..start].chars().next_back()),
         Kind::Url | Kind::Email | Kind::Uuid | Kind::Date | Kind::Number => true,
     }
+}
+
+/// Whether a capital letter is where none begins a word, as in "HomePage": of 8 letters at random, 19 times of 20.
+fn has_odd_capital(letters: &str) -> bool {
+    let begins_word = |at: usize| {
+        letters.as_bytes().get(at + 1..at + 3).is_some_and(|next| next.iter().all(u8::is_ascii_lowercase))
+    };
+    letters.bytes().enumerate().any(|(at, byte)| byte.is_ascii_uppercase() && !begins_word(at))
 }
 
 #[cfg(test)]
@@ -246,6 +259,13 @@ mod tests {
             (r"app\views.py", "app/views.py"),
             ("app:///static/main.3f2a9c1b.js?v=3", "app:///static/main<hex>"),
             ("/assets/index-BX7dk2Pq.js", "/assets/index<hex>"),
+            ("/assets/index-BXqdkQPq.js", "/assets/index<hex>"),
+            ("/assets/chunk-QWERTYUI.mjs", "/assets/chunk<hex>"),
+            ("/assets/index.a_BcdE-f.css", "/assets/index<hex>"),
+            ("index-HomePage.js", "index-HomePage.js"),
+            ("index.useQuery.js", "index.useQuery.js"),
+            ("jquery-datepick.js", "jquery-datepick.js"),
+            ("index-BXqdkQPq.ts", "index-BXqdkQPq.ts"),
             ("/assets/chunk_3f2a9c1b.js", "/assets/chunk_<hex>.js"),
             ("lib/foo-1.2.3/x2.rb", "lib/foo-<number>/x2.rb"),
             ("/srv/releases/20261121102030/app.rb", "/srv/releases/<hex>/app.rb"),

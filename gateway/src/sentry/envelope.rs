@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tonic::Status;
 
+use super::minidump;
 use crate::json::without_position;
 
 /// The most items in an envelope. SDKs send a few.
@@ -42,6 +43,8 @@ pub(super) struct Envelope {
 pub(super) struct Item {
     /// Its type.
     pub(super) kind: String,
+    /// Whether it is a native crash's minidump.
+    pub(super) is_minidump: bool,
     /// Its payload.
     pub(super) payload: Bytes,
 }
@@ -60,6 +63,8 @@ struct ItemHeader<'j> {
     kind: Cow<'j, str>,
     #[serde(borrow, default)]
     length: Option<&'j RawValue>,
+    #[serde(borrow, default)]
+    attachment_type: Option<&'j RawValue>,
 }
 
 impl Envelope {
@@ -138,7 +143,11 @@ fn next_item<'b>(body: &Bytes, rest: &'b [u8], number: usize) -> Result<Option<(
             ));
         }
     };
-    Ok(Some((Item { kind: header.kind.into_owned(), payload: body.slice_ref(payload) }, behind)))
+    let attachment: Option<String> =
+        header.attachment_type.and_then(|json| serde_json::from_str(json.get()).ok());
+    let is_minidump = attachment.as_deref() == Some(minidump::ATTACHMENT_TYPE);
+    let item = Item { kind: header.kind.into_owned(), is_minidump, payload: body.slice_ref(payload) };
+    Ok(Some((item, behind)))
 }
 
 #[cfg(test)]

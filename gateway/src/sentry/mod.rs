@@ -7,7 +7,8 @@
 //!
 //! A request's key is found (`auth`), its items are told apart (`item`): events go to the writer, which checks that the
 //! key belongs to the project in the path; reports of what an SDK itself dropped are counted (`client_report`); the rest
-//! is accepted, counted and discarded. `answer` has the form of answers.
+//! is accepted, counted and discarded; of a native crash whose `minidump` that is, it is said that there was one. `answer`
+//! has the form of answers.
 
 pub(crate) mod answer;
 pub(crate) mod auth;
@@ -16,6 +17,7 @@ mod endpoint;
 mod envelope;
 mod item;
 mod metrics;
+mod minidump;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -122,13 +124,15 @@ fn opened(body: &Bytes, key: Option<String>) -> Result<Brought, Status> {
         (None, None) => return Err(auth::missing()),
     };
     let id = envelope.event_id.as_deref().map(|id| EventId::parse("event_id", id)).transpose()?;
+    let has_minidump = envelope.items.iter().any(|item| item.is_minidump);
     let (mut events, mut rest) = (Vec::new(), Vec::new());
     for item in envelope.items {
         match ItemType::named(&item.kind) {
             ItemType::Event => {
                 // The envelope's id is that of its event; should there be several, they cannot all have it.
                 let id = id.filter(|_| events.is_empty());
-                events.push(Sent { json: item.payload, id });
+                let json = if has_minidump { minidump::explained(item.payload) } else { item.payload };
+                events.push(Sent { json, id });
             }
             other => rest.push((other, item.payload)),
         }

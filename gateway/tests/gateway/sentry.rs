@@ -166,6 +166,24 @@ async fn items_that_are_no_events_are_counted_and_not_kept() {
 }
 
 #[tokio::test]
+async fn a_native_crash_is_kept_without_its_minidump() {
+    let fixture = Fixture::start().await;
+    let event = r#"{"level":"fatal","platform":"native"}"#;
+    let minidump =
+        "{\"type\":\"attachment\",\"length\":6,\"attachment_type\":\"event.minidump\"}\nMDMP\n\0\n";
+    let header = format!(r#"{{"event_id":"{ID}"}}"#);
+    let crash = |event: &str| format!("{}{minidump}", envelope(&header, &[("event", event)]));
+    assert_eq!(fixture.envelope(KEY, crash(event)).await.ok(), json!({ "id": ID }));
+    let taken: Value = serde_json::from_slice(&fixture.writer.taken()[0]).unwrap();
+    let said = json!({"formatted": "Native crash (its minidump is not kept)"});
+    assert_eq!(taken, json!({"level": "fatal", "platform": "native", "logentry": said}));
+    // What says something itself, and what has no minidump, is as it was.
+    fixture.envelope(KEY, crash(EVENT)).await.ok();
+    fixture.envelope(KEY, envelope(&header, &[("event", event), ("attachment", "MDMP")])).await.ok();
+    assert_eq!(fixture.writer.taken(), [EVENT.as_bytes(), event.as_bytes()]);
+}
+
+#[tokio::test]
 async fn a_bad_item_does_not_refuse_its_siblings() {
     let fixture = Fixture::start().await;
     let large = format!(r#"{{"message":"{}"}}"#, "x".repeat(2 << 20));

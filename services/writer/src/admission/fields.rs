@@ -130,7 +130,8 @@ pub(super) fn exceptions<'a, 'e>(event: &'e Object<'a>) -> Result<Vec<&'e Object
 }
 
 /// `level`, in any case, by the names that SDKs and loggers use for the five levels, or by the numbers that they have in
-/// Python's logging, where others stand between them: the SDKs before Sentry's present ones send those.
+/// Python's logging, where others stand between them: the SDKs before Sentry's present ones send those. The present one for
+/// Python sends the names that applications give to levels of their own; those that are usual are known.
 fn level(event: &Object<'_>) -> Result<Level, Violation> {
     let name = match present(event, "level") {
         None => return Ok(Level::Error),
@@ -148,11 +149,11 @@ fn level(event: &Object<'_>) -> Result<Level, Violation> {
         Some(other) => return Err(unexpected("level", "a string", other)),
     };
     match name.to_ascii_lowercase().as_str() {
-        "debug" => Ok(Level::Debug),
-        "info" | "log" => Ok(Level::Info),
+        "debug" | "trace" | "verbose" => Ok(Level::Debug),
+        "info" | "log" | "notice" | "success" => Ok(Level::Info),
         "warning" | "warn" => Ok(Level::Warning),
         "error" => Ok(Level::Error),
-        "fatal" | "critical" => Ok(Level::Fatal),
+        "fatal" | "critical" | "alert" | "emergency" => Ok(Level::Fatal),
         _ => Err(Violation::new(
             "level",
             format!("must be fatal, error, warning, info or debug, and is {:?}", text(name, 50)),
@@ -160,13 +161,18 @@ fn level(event: &Object<'_>) -> Result<Level, Violation> {
     }
 }
 
-/// `timestamp`: RFC 3339, the same without an offset (UTC is meant), or seconds since 1970, with a fraction.
+/// When the year 10,000 begins, in seconds since 1970.
+const END_OF_TIME: f64 = 253_402_300_800.0;
+
+/// `timestamp`: RFC 3339, the same without an offset (UTC is meant), or seconds since 1970, with a fraction. What would be after
+/// the last year in seconds is in milliseconds, as `Date.now()` gives them.
 fn timestamp(event: &Object<'_>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Violation> {
     let wrong = || Violation::new("timestamp", "must be an RFC 3339 time or a number of seconds since 1970");
     let time = match present(event, "timestamp") {
         None => return Ok(now),
-        Some(Json::Number(seconds)) => {
-            let micros = seconds.as_f64().map(|seconds| (seconds * 1e6).round()).ok_or_else(wrong)?;
+        Some(Json::Number(number)) => {
+            let number = number.as_f64().ok_or_else(wrong)?;
+            let micros = (number * if number < END_OF_TIME { 1e6 } else { 1e3 }).round();
             // What an i64 cannot hold saturates, and is then out of range below.
             #[expect(clippy::cast_possible_truncation, reason = "saturates")]
             DateTime::from_timestamp_micros(micros as i64).ok_or_else(wrong)?

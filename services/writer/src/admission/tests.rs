@@ -72,9 +72,14 @@ fn other_shapes_of_the_same_are_normalised() {
     ] {
         assert_eq!(admit_text(json).unwrap().row.text(Column::Tags), Some(expected));
     }
-    for timestamp in
-        ["1767323045", "1767323045.0", "\"2026-01-02T04:04:05+01:00\"", "\"2026-01-02T03:04:05\""]
-    {
+    for timestamp in [
+        "1767323045",
+        "1767323045.0",
+        "1767323045000",
+        "1767323045000.0",
+        "\"2026-01-02T04:04:05+01:00\"",
+        "\"2026-01-02T03:04:05\"",
+    ] {
         let event = admit_text(&format!(r#"{{"message":"m","timestamp":{timestamp}}}"#)).unwrap();
         assert_eq!(event.row.time(Column::OccurredAt), Some(now()), "{timestamp}");
     }
@@ -86,6 +91,30 @@ fn other_shapes_of_the_same_are_normalised() {
     for (number, level) in [&levels[..], &[("35", "warning"), ("50", "fatal")]].concat() {
         let event = admit_text(&format!(r#"{{"message":"m","level":{number}}}"#)).unwrap();
         assert_eq!(event.row.text(Column::Level), Some(level), "{number}");
+    }
+    // Whatever is a time in seconds is one; beyond that, milliseconds are.
+    for (timestamp, seconds, millis) in [
+        ("253402300799", 253_402_300_799, 0),
+        ("253402300800", 253_402_300, 800),
+        ("253402300799000", 253_402_300_799, 0),
+    ] {
+        let event = admit_text(&format!(r#"{{"message":"m","timestamp":{timestamp}}}"#)).unwrap();
+        let expected = Utc.timestamp_opt(seconds, millis * 1_000_000).unwrap();
+        assert_eq!(event.row.time(Column::OccurredAt), Some(expected), "{timestamp}");
+    }
+    for (name, level) in [
+        ("Log", "info"),
+        ("notice", "info"),
+        ("SUCCESS", "info"),
+        ("trace", "debug"),
+        ("verbose", "debug"),
+        ("warn", "warning"),
+        ("critical", "fatal"),
+        ("alert", "fatal"),
+        ("emergency", "fatal"),
+    ] {
+        let event = admit_text(&format!(r#"{{"message":"m","level":"{name}"}}"#)).unwrap();
+        assert_eq!(event.row.text(Column::Level), Some(level), "{name}");
     }
     let event = admit_text(r#"{"message":{"message":"m"},"user":{"a\u0000":"\u0000"}}"#).unwrap();
     assert_eq!(event.row.text(Column::Message), Some("m"));
@@ -198,6 +227,8 @@ fn what_cannot_be_normalised_is_refused_with_the_fields_name() {
         (r#"{"message":"m","level":[]}"#, "level"),
         (r#"{"message":"m","timestamp":"yesterday"}"#, "timestamp"),
         (r#"{"message":"m","timestamp":1e300}"#, "timestamp"),
+        (r#"{"message":"m","timestamp":253402300800000}"#, "timestamp"),
+        (r#"{"message":"m","timestamp":[]}"#, "timestamp"),
         (r#"{"message":"m","timestamp":-1}"#, "timestamp"),
         (r#"{"message":"m","tags":5}"#, "tags"),
         (r#"{"message":"m","user":"me"}"#, "user"),

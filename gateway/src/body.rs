@@ -46,6 +46,13 @@ pub(crate) struct Held {
     _space: Option<OwnedSemaphorePermit>,
 }
 
+impl Held {
+    /// Other bytes in the place of these, of which there are no more.
+    pub(crate) fn with(self, bytes: Bytes) -> Self {
+        Self { bytes, ..self }
+    }
+}
+
 impl Bodies {
     /// None yet. One that comes slower than in `patience`, and a second for each [`SLOWEST`] bytes besides, is not read to its
     /// end.

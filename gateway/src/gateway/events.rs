@@ -2,6 +2,7 @@
 //! come from pages of any origin.
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Method, Response, request::Parts};
 use hyper::body::Incoming;
 use tonic::Status;
@@ -11,7 +12,7 @@ use crate::{
     body::Held,
     call::{Origin, Sender},
     deadline::Deadline,
-    encoding::Encoded,
+    encoding::{Encoded, Encoding},
     error::ApiError,
     ingest::{self, Ingest, Refused, Served, Tally, cors},
     route::Route,
@@ -50,6 +51,14 @@ impl Entrance<'_> {
         match self {
             Self::Api(ingest, _) => ingest.max_body(),
             Self::Sentry(sentry, endpoint) => sentry.max_body(endpoint),
+        }
+    }
+
+    /// The deflated event in a body that names no encoding, where it is one all the same.
+    fn deflated(&self, body: &Bytes) -> Option<Bytes> {
+        match self {
+            Self::Api(..) => None,
+            Self::Sentry(_, endpoint) => sentry::raven::deflated(endpoint, body),
         }
     }
 
@@ -133,7 +142,7 @@ impl Gateway {
         let _room = self.room()?;
         let deadline = Deadline::new(&parts.headers, self.limits.request_timeout)?;
         let encoded = entrance.encoded(parts)?;
-        let body = self.decoded(parts, body, encoded, entrance.max_body(), &deadline).await?;
+        let body = self.decoded(parts, body, encoded, &entrance, &deadline).await?;
         let (bytes, context) = (body.bytes.clone(), origin.context(deadline));
         match entrance {
             Entrance::Api(ingest, route) => {
@@ -158,13 +167,18 @@ impl Gateway {
         parts: &Parts,
         body: Incoming,
         encoded: Encoded,
-        limit: usize,
+        entrance: &Entrance<'_>,
         deadline: &Deadline,
     ) -> Result<Held, ApiError> {
+        let limit = entrance.max_body();
         let body = self.bodies.read(&parts.headers, body, limit, deadline).await?;
         match encoded {
             Encoded::As(encoding) => self.bodies.decode(body, encoding, limit, deadline).await,
-            Encoded::Plain | Encoded::Unknown => Ok(body),
+            Encoded::Plain => match entrance.deflated(&body.bytes) {
+                Some(bytes) => self.bodies.decode(body.with(bytes), Encoding::Deflate, limit, deadline).await,
+                None => Ok(body),
+            },
+            Encoded::Unknown => Ok(body),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! | route | body | answer |
 //! |---|---|---|
 //! | `POST /api/{project_number}/envelope/` | an envelope (`envelope`) | 200 with the id of its event |
-//! | `POST /api/{project_number}/store/` | one event | 200 with its id |
+//! | `POST /api/{project_number}/store/` | one event, as it is or as `raven` says | 200 with its id |
 //!
 //! A request's key is found (`auth`), its items are told apart (`item`): events go to the writer, which checks that the
 //! key belongs to the project in the path; reports of what an SDK itself dropped are counted (`client_report`); the rest
@@ -18,6 +18,7 @@ mod envelope;
 mod item;
 mod metrics;
 mod minidump;
+pub(crate) mod raven;
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -20,7 +20,7 @@ pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
     encoded
 }
 
-fn zlib(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn zlib(plain: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::new();
     ZlibEncoder::new(plain, Compression::fast()).read_to_end(&mut encoded).unwrap();
     encoded

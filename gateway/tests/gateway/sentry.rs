@@ -1,11 +1,12 @@
 //! What Sentry's SDKs send, and what they are answered, with a writer that keeps what it is given.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderMap;
 use mesher_testing::envelope;
 use serde_json::{Value, json};
 
 use crate::{
-    compressed::ALL,
+    compressed::{ALL, zlib},
     support::{Answered, answered},
     writer::{Fixture, KEY},
 };
@@ -73,6 +74,23 @@ async fn the_old_endpoint_takes_one_event() {
     }
     let no_key = fixture.client.post(format!("{}/api/42/store/", fixture.url)).body(EVENT);
     assert!(reason(&answered(no_key).await, 401).contains("a key is needed"));
+}
+
+#[tokio::test]
+async fn the_old_endpoint_takes_what_the_oldest_sdks_make_of_an_event() {
+    let fixture = Fixture::start().await;
+    let url = format!("{}/api/42/store/?sentry_key={KEY}", fixture.url);
+    let send = |body: String| {
+        answered(fixture.client.post(&url).header("content-type", "application/octet-stream").body(body))
+    };
+    let wrapped = |event: &[u8]| BASE64_STANDARD.encode(zlib(event));
+    send(wrapped(EVENT.as_bytes())).await.ok();
+    assert_eq!(fixture.writer.taken(), [EVENT.as_bytes()]);
+    let large = format!(r#"{{"message":"{}"}}"#, "x".repeat(2 << 20));
+    reason(&send(wrapped(large.as_bytes())).await, 413);
+    let cut_off = BASE64_STANDARD.encode(&zlib(EVENT.as_bytes())[..20]);
+    assert!(reason(&send(cut_off).await, 400).contains("cut off"));
+    assert_eq!(fixture.writer.taken().len(), 0);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use mesher_common::{
     db::{self, DatabaseError},
 };
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
@@ -22,6 +23,12 @@ const DAYS_AHEAD: u64 = 7;
 const LOOK: Duration = Duration::from_hours(1);
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_mins(1);
+/// How long partitions are tried to be made at the start while somebody holds a lock that they need, and how long it is waited
+/// between two tries: none waits for it for long, because all flushes wait behind.
+const LOCK_PATIENCE: Duration = Duration::from_mins(1);
+const LOCK_RETRY: Duration = Duration::from_secs(1);
+/// SQLSTATE `lock_not_available`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// The most days that are remembered: more only come from a clock that jumps about.
 const MAX_KNOWN: usize = 64;
 
@@ -38,8 +45,24 @@ impl Partitions {
         Self { pool, known: Arc::default() }
     }
 
-    /// Makes those of today and of the days to come, if they are missing.
+    /// Makes those of today and of the days to come, if they are missing; for a minute at the most while a lock is in the way.
     pub async fn ensure_ahead(&self, clock: &Clock) -> Result<(), DatabaseError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match self.make_ahead(clock).await {
+                Err(error)
+                    if error.sqlstate().as_deref() == Some(LOCK_NOT_AVAILABLE)
+                        && Instant::now() < deadline =>
+                {
+                    tracing::warn!(%error, "partitions could not be made ahead yet");
+                    tokio::time::sleep(LOCK_RETRY).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn make_ahead(&self, clock: &Clock) -> Result<(), DatabaseError> {
         let today = clock.now().date_naive();
         self.make(today, today + Days::new(DAYS_AHEAD)).await
     }
@@ -52,7 +75,7 @@ impl Partitions {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
-            pause = match self.ensure_ahead(&clock).await {
+            pause = match self.make_ahead(&clock).await {
                 Ok(()) => LOOK,
                 Err(error) => {
                     tracing::warn!(%error, "partitions could not be made ahead");

@@ -1,12 +1,14 @@
 //! Locks that somebody else holds: a writer that was lost, or whoever works on the database by hand.
 
-use mesher_common::{config::DatabaseArgs, db};
+use chrono::{DateTime, Utc};
+use mesher_common::{clock::Clock, config::DatabaseArgs, db};
 use mesher_proto::mesher::writer::v1::FlushRequest;
 use mesher_suite::{Suite, reason, signed};
 use mesher_testing::{TestDatabase, eventually};
+use mesher_writer::store::Store;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{PATIENCE, events, flush, stats, store_batch};
+use crate::support::{PATIENCE, events, flush, stats, store, store_batch};
 
 #[tokio::test]
 async fn the_server_is_told_to_give_up_on_locks_and_on_clients_that_are_lost() {
@@ -69,4 +71,55 @@ async fn events_of_an_issue_that_a_lost_writer_has_locked_wait_and_those_of_othe
         .await
         .unwrap();
     assert_eq!(counts, [("free".to_owned(), 4), ("held".to_owned(), 2)]);
+}
+
+/// Begins what a VACUUM of the issues does to others.
+async fn vacuum(database: &TestDatabase) -> PgConnection {
+    let mut vacuum = PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut vacuum).await.unwrap();
+    sqlx::query("LOCK TABLE issues IN SHARE UPDATE EXCLUSIVE MODE").execute(&mut vacuum).await.unwrap();
+    vacuum
+}
+
+/// When a statement began that waits for a lock, other than at `before`.
+async fn waiting(database: &TestDatabase, before: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    eventually("a statement waited for a lock", PATIENCE, async || {
+        let find = "SELECT query_start FROM pg_stat_activity WHERE datname = current_database()
+            AND wait_event_type = 'Lock' AND query_start IS DISTINCT FROM $1";
+        sqlx::query_scalar(find).bind(before).fetch_optional(database.pool()).await.unwrap()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn flushes_go_on_while_a_new_partition_has_to_wait() {
+    let suite = Suite::start().await;
+    let key = suite.key().await;
+    store(&suite, &key, r#"{"message":"m"}"#).await;
+    let mut vacuum = vacuum(&suite.database).await;
+    let make = sqlx::query("SELECT ensure_event_partitions(current_date + 10, current_date + 10)")
+        .execute(suite.database.pool());
+    let flushed = async {
+        waiting(&suite.database, None).await;
+        flush(&suite, &key.project).await
+    };
+    let (made, flushed) = tokio::join!(make, flushed);
+    assert_eq!(flushed, 1);
+    let error = made.unwrap_err();
+    assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("55P03"), "{error}");
+    sqlx::query("ROLLBACK").execute(&mut vacuum).await.unwrap();
+}
+
+#[tokio::test]
+async fn partitions_are_made_at_the_start_once_the_lock_that_they_need_is_free() {
+    let database = TestDatabase::new().await;
+    let mut vacuum = vacuum(&database).await;
+    let (store, clock) = (Store::new(database.pool().clone()), Clock::system());
+    let freed = async {
+        let first = waiting(&database, None).await;
+        waiting(&database, Some(first)).await;
+        sqlx::query("ROLLBACK").execute(&mut vacuum).await.unwrap();
+    };
+    let (made, ()) = tokio::join!(store.partitions().ensure_ahead(&clock), freed);
+    made.unwrap();
 }

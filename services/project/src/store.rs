@@ -197,7 +197,7 @@ impl Store {
 
     /// Deletes the oldest of a project's events if it has more than [`EVENTS_AT_A_TIME`]; whether it has.
     ///
-    /// They are told by the time they were received at, by which they are indexed; those of one request have the same.
+    /// They are told by the time they were received at, by which they are indexed.
     async fn delete_oldest_events(&self, project: ProjectId) -> Result<bool, ProjectError> {
         let last: Option<DateTime<Utc>> = sqlx::query_scalar(
             "SELECT received_at FROM events WHERE project_id = $1 ORDER BY received_at OFFSET $2 LIMIT 1",

@@ -62,7 +62,7 @@ async fn what_waits_for_a_lock_is_put_back_and_is_not_waited_for_again_and_again
     let events = fifty(project);
     let locked = [events[3].id, events[40].id];
     sink.broken.lock().unwrap().extend(locked.map(|id| (id, "55P03")));
-    bench.engine.accept(project, events).await.unwrap();
+    bench.engine.accepted(project, events).await.unwrap();
     while bench.account(project).await.stored < 48 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -7,11 +7,14 @@
 //! | 64 | the configuration is invalid |
 //! | 130 | a second signal cut the shutdown off |
 
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use tikv_jemallocator::Jemalloc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use crate::{
     config::{ConfigError, ProcessArgs, ProcessConfig},
@@ -26,6 +29,10 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
 const EXIT_ABORTED: u8 = 130;
+
+/// How long what is left of the tasks may take to be dropped, which tells a PostgreSQL server of this process to stop. It
+/// takes no time, but for a job on a thread of its own, such as a sync of a disk that does not answer: that is left behind.
+const LEAVE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Runs a service from the command line to its end: the whole of a `main`.
 ///
@@ -58,7 +65,10 @@ pub fn run_with<C: ProcessConfig>(
     announce: impl FnOnce(&Handle),
 ) -> ExitCode {
     let process = config.process().clone();
-    run_once(name, &process, serve(name, config, spawn, announce))
+    run_once(name, &process, async move {
+        let mut signals = Signals::new()?;
+        serve(name, config, spawn, announce, async || signals.next().await).await
+    })
 }
 
 /// Runs one piece of work that ends by itself, with a log and traces around it.
@@ -67,11 +77,11 @@ pub fn run_once(
     process: &ProcessArgs,
     work: impl Future<Output = anyhow::Result<ExitCode>>,
 ) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(name, &anyhow::Error::new(error).context("no runtime")),
     };
-    runtime.block_on(async move {
+    run_on(runtime, async move {
         let telemetry = match Telemetry::init(name, process) {
             Ok(telemetry) => telemetry,
             Err(error) => return fail(name, &error),
@@ -80,44 +90,84 @@ pub fn run_once(
             Ok(code) => code,
             Err(error) => fail(name, &error),
         };
-        // The exporter blocks; it must not block the thread that drives its connection.
-        let _ = tokio::task::spawn_blocking(move || telemetry.flush()).await;
+        send_traces(telemetry).await;
         code
     })
 }
 
+/// Runs `work` to its end, and waits for nothing that it left behind.
+fn run_on(runtime: Runtime, work: impl Future<Output = ExitCode>) -> ExitCode {
+    let code = runtime.block_on(work);
+    // Dropped, it would wait for jobs that block, for as long as they take and deaf to signals.
+    runtime.shutdown_timeout(LEAVE_LIMIT);
+    code
+}
+
+/// Sends the spans that wait, until a signal says that there is no time for it.
+async fn send_traces(telemetry: Telemetry) {
+    // The exporter blocks; it must not block the thread that drives its connection.
+    let sent = tokio::task::spawn_blocking(move || telemetry.flush());
+    match Signals::new() {
+        Ok(mut signals) => tokio::select! {
+            _ = sent => {}
+            () = signals.next() => tracing::warn!("some traces were not sent"),
+        },
+        Err(_) => drop(sent.await),
+    }
+}
+
+/// Starts a service and runs it until it fails, or `signal` comes; the next one cuts its shutdown off.
 async fn serve<C: ProcessConfig>(
     name: &'static str,
     config: C,
     spawn: impl AsyncFnOnce(C) -> anyhow::Result<Handle>,
     announce: impl FnOnce(&Handle),
+    mut signal: impl AsyncFnMut(),
 ) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::new()?;
     let grace = config.process().shutdown_grace;
     tracing::info!(name, version = env!("CARGO_PKG_VERSION"), ?config, "starting");
     let mut handle = tokio::select! {
         handle = spawn(config) => handle?,
-        () = signals.next() => return Ok(ExitCode::SUCCESS),
+        () = signal() => {
+            tracing::info!(name, "stopping before it has started");
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     announce(&handle);
-    tokio::select! {
+    let failure = tokio::select! {
         error = handle.failed() => {
-            // The rest is brought down in order, so that what it holds is not lost with what failed.
-            let _ = tokio::time::timeout(grace, handle.shutdown()).await;
-            return Err(error);
+            tracing::error!(name, error = format!("{error:#}"), "failed");
+            Some(error)
         }
-        () = signals.next() => {}
-    }
+        () = signal() => None,
+    };
+    // The rest of what failed is brought down in order, so that what it holds is not lost with it.
     tracing::info!(name, ?grace, "stopping");
-    tokio::select! {
-        stopped = tokio::time::timeout(grace, handle.shutdown()) => {
-            stopped.with_context(|| format!("did not stop within {grace:?}"))??;
+    let mut is_told = failure.is_none();
+    let mut stopping = pin!(tokio::time::timeout(grace, handle.shutdown()));
+    let stopped = loop {
+        tokio::select! {
+            stopped = &mut stopping => break stopped,
+            () = signal() => {
+                if is_told {
+                    tracing::warn!(name, "cut off by a second signal");
+                    return Ok(ExitCode::from(EXIT_ABORTED));
+                }
+                tracing::info!(name, "is stopping already; a second signal cuts that off");
+                is_told = true;
+            }
+        }
+    };
+    let stopped = stopped.with_context(|| format!("did not stop within {grace:?}")).flatten();
+    match (failure, stopped) {
+        (None, Ok(())) => {
             tracing::info!(name, "stopped");
             Ok(ExitCode::SUCCESS)
         }
-        () = signals.next() => {
-            tracing::warn!(name, "cut off by a second signal");
-            Ok(ExitCode::from(EXIT_ABORTED))
+        (None, Err(error)) | (Some(error), Ok(())) => Err(error),
+        (Some(failure), Err(error)) => {
+            tracing::error!(name, error = format!("{error:#}"), "another error during the shutdown");
+            Err(failure)
         }
     }
 }
@@ -154,4 +204,96 @@ pub fn println(line: &str) {
     use std::io::Write as _;
     // A closed standard output is no reason to stop serving.
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    type Sender = UnboundedSender<()>;
+
+    /// Long enough for a loaded machine.
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    #[derive(Debug, clap::Parser)]
+    struct Config {
+        #[command(flatten)]
+        process: ProcessArgs,
+    }
+
+    impl ProcessConfig for Config {
+        fn process(&self) -> &ProcessArgs {
+            &self.process
+        }
+    }
+
+    fn config() -> Config {
+        clap::Parser::try_parse_from(["test", "--shutdown-grace", "1h"]).unwrap()
+    }
+
+    fn broken() -> Handle {
+        let task = tokio::spawn(async { anyhow::bail!("the cause") });
+        Handle::new("broken", Vec::new(), CancellationToken::new(), task)
+    }
+
+    /// Serves a service that does not stop, in whose shutdown `signals` come, and `others`: how it ends.
+    async fn end(others: Vec<Handle>, signals: usize, announce: impl FnOnce(&Sender)) -> ExitCode {
+        let (sender, mut signal) = unbounded_channel();
+        let shutdown = CancellationToken::new();
+        let (told, while_stopping) = (shutdown.clone(), sender.clone());
+        let task = tokio::spawn(async move {
+            told.cancelled().await;
+            (0..signals).for_each(|_| while_stopping.send(()).unwrap());
+            std::future::pending().await
+        });
+        let stuck = Handle::new("stuck", Vec::new(), shutdown, task);
+        let group = Handle::group("all", std::iter::once(stuck).chain(others).collect());
+        let signal = async || signal.recv().await.unwrap();
+        let served = serve("test", config(), async |_| Ok(group), |_| announce(&sender), signal);
+        tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_job_that_blocks_keeps_no_process_from_ending() {
+        let (done, is_done) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let (started, is_started) = tokio::sync::oneshot::channel();
+            let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+            let code = run_on(runtime, async move {
+                tokio::task::spawn_blocking(move || {
+                    started.send(()).unwrap();
+                    let _ = released.recv();
+                });
+                is_started.await.unwrap();
+                ExitCode::from(EXIT_ABORTED)
+            });
+            let _ = done.send(code);
+        });
+        let ended = is_done.recv_timeout(PATIENCE);
+        drop(release);
+        assert_eq!(ended, Ok(ExitCode::from(EXIT_ABORTED)));
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_cuts_a_shutdown_off() {
+        let code = end(vec![], 1, |signals| signals.send(()).unwrap()).await;
+        assert_eq!(code, ExitCode::from(EXIT_ABORTED));
+    }
+
+    #[tokio::test]
+    async fn signals_are_heard_also_when_something_has_failed() {
+        assert_eq!(end(vec![broken()], 2, |_| ()).await, ExitCode::from(EXIT_ABORTED));
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_told_when_the_rest_has_stopped() {
+        let served = serve("test", config(), async |_| Ok(broken()), |_| (), std::future::pending);
+        assert_eq!(format!("{:#}", served.await.unwrap_err()), "broken failed: the cause");
+    }
 }

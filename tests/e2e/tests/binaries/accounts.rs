@@ -47,7 +47,8 @@ impl Accounts {
         .await
     }
 
-    async fn flush(&self, project: &str) -> Result<(), Status> {
+    /// Asks for a flush once.
+    pub(crate) async fn flush(&self, project: &str) -> Result<(), Status> {
         let request = self.signed(FlushRequest { project_id: project.to_owned() });
         self.client.clone().flush(request).await.map(drop)
     }

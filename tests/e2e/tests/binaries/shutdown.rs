@@ -1,7 +1,10 @@
-//! SIGTERM: nothing that was acknowledged is lost, and the exit status is 0.
+//! SIGTERM: nothing that was acknowledged is lost, and the exit status is 0, or 130 when a second one cuts it off.
 
-use mesher_testing::{KillablePostgres, TestDatabase, http_client};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use mesher_testing::{KillablePostgres, TestDatabase, eventually, http_client};
+use sqlx::Connection as _;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{
     accounts::Accounts,
@@ -89,6 +92,56 @@ async fn on_sigterm_without_a_database_every_event_that_was_acknowledged_is_left
         accounts.settled(project).await;
     }
     assert_eq!(ledger.compare(running.database.pool()).await.unwrap(), Difference::default());
+}
+
+#[tokio::test]
+async fn on_sigterm_a_writer_is_not_ready_while_a_call_is_held_and_a_second_one_cuts_it_off() {
+    let flags = ["--flush-interval", "1h", "--shutdown-grace", "1h"];
+    let mut running = Running::start_on(TestDatabase::new().await, &flags, &[]).await;
+    let token = running.token("ada@example.com").await;
+    let (_, project, key) = running.project(&token).await;
+    assert_eq!(running.post("/v1/events", &key, r#"{"message": "kept"}"#).await.status, 202);
+
+    let database = running.database.clone();
+    let mut blocker = sqlx::PgConnection::connect_with(&database.connect_options()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut blocker).await.unwrap();
+    let accounts = Accounts { client: running.writer.client(), token };
+    let held = tokio::spawn({
+        let (accounts, project) = (accounts.clone(), project.clone());
+        async move { accounts.flush(&project).await }
+    });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    eventually("the flush waited for the table", PATIENCE, async || {
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(database.pool()).await.unwrap() > 0
+    })
+    .await;
+    let writer = format!("http://{}", running.writer.address("grpc"));
+    let writer = tonic::transport::Endpoint::from_shared(writer).unwrap().connect().await.unwrap();
+    let watch = HealthClient::new(writer).watch(HealthCheckRequest::default()).await;
+    let mut watch = watch.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    let ready = format!("http://{}/readyz", running.writer.address("admin"));
+    let client = http_client().build().unwrap();
+    let is_ready = async || client.get(&ready).send().await.unwrap().status().as_u16();
+    assert_eq!(is_ready().await, 200);
+
+    let process = &mut running.writer.process;
+    process.terminate();
+    eventually("the writer was not ready any more", PATIENCE, async || is_ready().await == 503).await;
+    // It says so, or ends the stream; those who watch take the one for the other.
+    let told = tokio::time::timeout(PATIENCE, watch.message()).await.unwrap();
+    if let Ok(Some(told)) = told {
+        assert_eq!(told.status(), ServingStatus::NotServing);
+    }
+    assert!(process.ended().is_none() && !held.is_finished(), "the call is held: {}", process.output());
+    process.terminate();
+    assert_eq!(process.wait(PATIENCE).await.code(), Some(130), "{}", process.output());
+    held.await.unwrap().unwrap_err();
+
+    sqlx::raw_sql("ROLLBACK").execute(&mut blocker).await.unwrap();
+    running.writer.start_again();
+    running.writer.ready().await;
+    assert_eq!(accounts.settled(&project).await.stored_count, 1);
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! The settings that every service shares. Each is a flag with an environment variable; `--help` shows both with
 //! the default.
 
-use std::{fmt, fs, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+mod database_url;
+
+use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy as _;
-use sqlx::postgres::PgConnectOptions;
-use zeroize::Zeroizing;
+
+pub use database_url::DatabaseUrl;
 
 /// A setting that parsed, but cannot be used. The process exits with status 64 (`EX_USAGE`).
 #[derive(Debug, thiserror::Error)]
@@ -30,47 +32,6 @@ pub struct DatabaseArgs {
     /// How long to wait at the start for a database that is not there yet, or not migrated yet.
     #[arg(long, env = "MESHER_DATABASE_WAIT", default_value = "60s", value_parser = patience)]
     pub database_wait: Duration,
-}
-
-/// What a value begins with that is a file's path and not a URL.
-const FILE: &str = "file:";
-
-/// A database URL. It holds a password, so neither `Debug` nor an error shows it, and it is wiped when it is dropped.
-#[derive(Clone)]
-pub struct DatabaseUrl(Zeroizing<String>);
-
-impl DatabaseUrl {
-    /// What sqlx needs to connect, or the flag's error.
-    pub fn connect_options(&self) -> Result<PgConnectOptions, ConfigError> {
-        self.0.parse().map_err(|error: sqlx::Error| ConfigError {
-            flag: "--database-url",
-            // sqlx names the part of the URL that is wrong, and quotes none of it.
-            reason: match error {
-                sqlx::Error::Configuration(cause) => cause.to_string(),
-                _ => "it is no PostgreSQL URL".to_owned(),
-            },
-        })
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = String;
-
-    /// Takes a URL, or reads it from the file that is named.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some(path) = text.strip_prefix(FILE) else {
-            return Ok(Self(Zeroizing::new(text.to_owned())));
-        };
-        let url = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
-        let url = Zeroizing::new(url);
-        Ok(Self(Zeroizing::new(url.trim().to_owned())))
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("[redacted]")
-    }
 }
 
 /// How a process logs, traces and stops.
@@ -138,22 +99,4 @@ pub fn patience(text: &str) -> Result<Duration, String> {
 pub trait ProcessConfig: clap::Parser + fmt::Debug {
     /// How the process logs, traces and stops.
     fn process(&self) -> &ProcessArgs;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::DatabaseUrl;
-
-    #[test]
-    fn a_database_url_may_stand_in_a_file_and_is_never_shown() {
-        let dir = std::env::temp_dir().join(format!("mesher-config-{}", std::process::id()));
-        std::fs::write(&dir, "postgres://mesher:secret@db:5433/m\n").unwrap();
-        let read: DatabaseUrl = format!("file:{}", dir.display()).parse().unwrap();
-        let options = read.connect_options().unwrap();
-        std::fs::remove_file(&dir).unwrap();
-        assert_eq!((options.get_host(), options.get_port(), options.get_database()), ("db", 5433, Some("m")));
-        assert!(!format!("{read:?}").contains("secret"));
-        let missing = "file:/nowhere/at/all".parse::<DatabaseUrl>().unwrap_err();
-        assert!(missing.contains("/nowhere/at/all"), "{missing}");
-    }
 }

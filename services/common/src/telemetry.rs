@@ -18,9 +18,14 @@ use opentelemetry::{
 use opentelemetry_otlp::{WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tonic::transport::{Channel, Endpoint};
-use tracing::Span;
+use tracing::{Metadata, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, FilterFn, LevelFilter},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     config::{ConfigError, LogFormat, ProcessArgs},
@@ -63,7 +68,7 @@ impl Telemetry {
                 .with_location(false)
                 .with_threads(false)
                 .with_tracked_inactivity(false)
-                .with_filter(filter)
+                .with_filter(filter.and(discreet()))
         });
         let log = match args.log_format {
             LogFormat::Pretty => tracing_subscriber::fmt::layer()
@@ -79,7 +84,7 @@ impl Telemetry {
         };
         tracing_subscriber::registry()
             .with(traces)
-            .with(log.with_filter(filter))
+            .with(log.with_filter(filter.and(discreet())))
             .try_init()
             .context("the log cannot be set up twice in one process")?;
         global::set_text_map_propagator(TraceContextPropagator::new());
@@ -95,6 +100,17 @@ impl Telemetry {
             tracing::warn!(%error, "some traces could not be sent");
         }
     }
+}
+
+/// All but what sqlx says of a line of `~/.pgpass` that it cannot read, or of a URL's parameter: it quotes it, and there may
+/// be a password in it.
+fn discreet() -> FilterFn {
+    let is_discreet = |metadata: &Metadata<'_>| {
+        !metadata.target().starts_with("sqlx_postgres::options")
+            || ["line", "value"].iter().all(|quoted| metadata.fields().field(quoted).is_none())
+    };
+    // Without a hint, what another filter has switched off would be looked at each time.
+    FilterFn::new(is_discreet as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::TRACE)
 }
 
 fn provider(name: &'static str, endpoint: &str, ca: Option<PathBuf>) -> anyhow::Result<SdkTracerProvider> {

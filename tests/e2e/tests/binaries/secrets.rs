@@ -1,6 +1,6 @@
 //! Secrets are shown nowhere: not in logs, traces, metrics, errors or `--help`.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use mesher_testing::{Process, ScratchDir, TestDatabase, eventually, http_client};
 
@@ -88,4 +88,37 @@ async fn secrets_are_in_no_log_trace_metric_error_or_help() {
         assert_eq!(place, None, "a secret is shown after this");
         assert!(!answers.contains(secret), "{answers}");
     }
+}
+
+#[tokio::test]
+async fn what_a_database_url_has_in_it_by_mistake_is_in_no_log() {
+    let misspelt = format!("postgres://u:p@127.0.0.1:1/none?pasword={PASSWORD}");
+    let unknown = format!("postgres://u:p@127.0.0.1:1/none?sslpassword={PASSWORD}");
+    let binaries = SERVICES.map(|service| format!("mesher-{service}"));
+    let binaries = binaries.iter().map(|name| (name.as_str(), &[][..]));
+    for (name, arguments) in binaries.chain([("mesher", &[][..]), ("mesher", &["migrate"])]) {
+        for (url, parameter) in [(&misspelt, "`pasword`"), (&unknown, "`sslpassword`")] {
+            let free = ["LISTEN", "ADMIN_LISTEN"].map(|kind| format!("MESHER_{kind}"));
+            let mut variables = vec![("MESHER_DATABASE_URL", url.as_str()), ("MESHER_LOG", "trace")];
+            variables.extend(free.iter().map(|variable| (variable.as_str(), "127.0.0.1:0")));
+            let mut process = Process::start(name, arguments, &variables);
+            assert_eq!(process.wait(PATIENCE).await.code(), Some(64), "{name}: {}", process.output());
+            let output = process.output();
+            assert!(output.contains(parameter) && !output.contains(PASSWORD), "{name}: {output}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_password_file_has_in_it_by_mistake_is_in_no_log() {
+    let scratch = ScratchDir::new();
+    let file = scratch.join("pgpass");
+    fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let url = "postgres://nobody@127.0.0.1:1/none";
+    let flags = ["migrate", "--database-url", url, "--database-wait", "0s"];
+    let variables = [("PGPASSFILE", file.to_str().unwrap()), ("MESHER_LOG", "trace")];
+    let mut process = Process::start("mesher", &flags, &variables);
+    assert_eq!(process.wait(PATIENCE).await.code(), Some(1), "{}", process.output());
+    assert!(!process.output().contains(PASSWORD), "{}", process.output());
 }

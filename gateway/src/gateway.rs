@@ -165,7 +165,8 @@ impl Gateway {
             Target::Api(Lookup::OtherMethods(_) | Lookup::Nothing) => ("other".to_owned(), false),
         };
         let client = self.proxies.client(peer.ip(), &parts.headers);
-        let span = tracing::info_span!(
+        // Of the highest level, which only `off` leaves out: with whatever is logged of the request stands its id.
+        let span = tracing::error_span!(
             "http.request",
             otel.name = field::Empty,
             otel.kind = field::Empty,

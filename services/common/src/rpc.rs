@@ -137,7 +137,8 @@ where
             Err(refusal) => return Box::pin(async { Ok(refusal.into_http()) }),
         };
         let request_id = request_id(&mut request);
-        let span = tracing::info_span!(
+        // Of the highest level, which only `off` leaves out: with whatever is logged of the call stands its id.
+        let span = tracing::error_span!(
             "rpc",
             otel.name = rpc.trim_start_matches('/'),
             otel.kind = "server",

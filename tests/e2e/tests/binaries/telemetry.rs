@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-use crate::running::{PATIENCE, Running};
+use crate::running::{PATIENCE, Running, SERVICES, gateway};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -114,6 +114,54 @@ async fn one_trace_leads_from_the_http_request_to_the_sql() {
         path[1].0.contains("mesher-org") && path.last().unwrap().0.contains("mesher-gateway"),
         "{path:?}"
     );
+}
+
+/// An organization service whose calls fail for a reason that only the gateway knows.
+async fn broken_service() -> (String, JoinHandle<()>) {
+    let status = |code: &'static str| [("content-type", "application/grpc"), ("grpc-status", code)];
+    let router = axum::Router::new()
+        .route("/mesher.org.v1.OrgService/ListOrgs", axum::routing::post(async move || status("2")))
+        .fallback(async move || status("12"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    (address, tokio::spawn(async { axum::serve(listener, router).await.unwrap() }))
+}
+
+#[tokio::test]
+async fn an_internal_error_is_traced_to_its_cause_also_where_only_warnings_are_logged() {
+    let variables = [("MESHER_LOG", "warn")];
+    let running = Running::start_with(&variables).await;
+    let token = running.token("ada@example.com").await;
+    let (_, _, key) = running.project(&token).await;
+    let (address, broken) = broken_service().await;
+    let at = SERVICES.map(|name| (name, format!("http://{}", running.address(name, "grpc"))));
+    let at = at.map(|(name, own)| (name, if name == "org" { address.clone() } else { own }));
+    let (gateway, ready) = gateway(&at, &variables).await;
+    let beside = format!("http://{}", ready["http"]);
+    sqlx::raw_sql(
+        "REVOKE SELECT ON orgs FROM mesher_org;
+         REVOKE EXECUTE ON FUNCTION resolve_api_keys FROM mesher_writer",
+    )
+    .execute(running.database.pool())
+    .await
+    .unwrap();
+    let client = http_client().build().unwrap();
+    let events = client.post(running.url() + "/v1/events").header("x-mesher-key", key);
+    for (request, id, process) in [
+        (client.get(running.url() + "/v1/orgs").bearer_auth(&token), "of-a-call", &running.processes["org"]),
+        (events.body(r#"{"message": "m"}"#), "of-an-event", &running.writer.process),
+        (client.get(beside + "/v1/orgs").bearer_auth(&token), "of-a-request", &gateway),
+    ] {
+        let answer = request.header("x-request-id", id).send().await.unwrap();
+        assert_eq!(answer.status(), 500, "{id}: {}", answer.text().await.unwrap());
+        eventually("the cause was told with the id", PATIENCE, async || {
+            let log = process.output();
+            let told = log.lines().any(|line| line.contains("internal error cause=") && line.contains(id));
+            if told { Ok(()) } else { Err(log) }
+        })
+        .await;
+    }
+    broken.abort();
 }
 
 #[tokio::test]

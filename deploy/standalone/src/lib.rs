@@ -12,7 +12,7 @@ mod services;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use mesher_common::{bootstrap, handle::Handle};
+use mesher_common::{bootstrap, handle::Handle, status::chain};
 
 use crate::config::{Cli, Command, Config, MigrateArgs};
 
@@ -54,7 +54,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
                 && let Err(second) = server.shutdown().await
             {
                 // The first error is the one to tell.
-                tracing::warn!(error = %format!("{second:#}"), "postgresql was not stopped in order");
+                tracing::warn!(error = %chain(second.as_ref()), "postgresql was not stopped in order");
             }
             Err(error)
         }

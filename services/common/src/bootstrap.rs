@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     config::{ConfigError, ProcessArgs, ProcessConfig},
     handle::Handle,
+    status::chain,
     telemetry::Telemetry,
 };
 
@@ -136,7 +137,7 @@ async fn serve<C: ProcessConfig>(
     announce(&handle);
     let failure = tokio::select! {
         error = handle.failed() => {
-            tracing::error!(name, error = format!("{error:#}"), "failed");
+            tracing::error!(name, error = %chain(error.as_ref()), "failed");
             Some(error)
         }
         () = signal() => None,
@@ -166,7 +167,7 @@ async fn serve<C: ProcessConfig>(
         }
         (None, Err(error)) | (Some(error), Ok(())) => Err(error),
         (Some(failure), Err(error)) => {
-            tracing::error!(name, error = format!("{error:#}"), "another error during the shutdown");
+            tracing::error!(name, error = %chain(error.as_ref()), "another error during the shutdown");
             Err(failure)
         }
     }
@@ -194,7 +195,7 @@ impl Signals {
 fn fail(name: &str, error: &anyhow::Error) -> ExitCode {
     #[expect(clippy::print_stderr, reason = "the last words of a process, for whoever started it")]
     {
-        eprintln!("{name}: {error:#}");
+        eprintln!("{name}: {}", chain(error.as_ref()));
     }
     if error.downcast_ref::<ConfigError>().is_some() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
 }

@@ -35,8 +35,13 @@ const CONNECT_RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// There was no connection until the wait was over.
-    #[error("the database cannot be reached (waited {waited:?}): {source}")]
+    #[error(
+        "the database at {place} cannot be used (tried for {waited:.1?}): see that it runs there, and that \
+         --database-url is right: {source}"
+    )]
     Unreachable {
+        /// The host and the port, or the Unix socket.
+        place: String,
         /// How long it was tried.
         waited: Duration,
         /// The last try's error.
@@ -90,10 +95,21 @@ async fn wait_for_schema(options: &PgConnectOptions, wait: Duration) -> Result<(
 }
 
 async fn open(options: &PgConnectOptions) -> Result<PgConnection, ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable { waited: Duration::ZERO, source };
+    let unreachable =
+        |source| ConnectError::Unreachable { place: place(options), waited: Duration::ZERO, source };
     match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
         Ok(connection) => connection.map_err(unreachable),
         Err(_) => Err(unreachable(sqlx::Error::PoolTimedOut)),
+    }
+}
+
+/// Where a database is, without who connects to it and how.
+fn place(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    match options.get_socket() {
+        Some(socket) => format!("{}, port {port}", socket.display()),
+        None if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
     }
 }
 
@@ -115,12 +131,14 @@ async fn retry(
         let waited = started.elapsed();
         if waited >= wait {
             return Err(match error {
-                ConnectError::Unreachable { source, .. } => ConnectError::Unreachable { waited, source },
+                ConnectError::Unreachable { place, source, .. } => {
+                    ConnectError::Unreachable { place, waited, source }
+                }
                 ConnectError::Schema(error) => ConnectError::Schema(error),
             });
         }
         if !told {
-            tracing::info!(%error, "waiting for the database");
+            tracing::info!(error = %status::chain(&error), "waiting for the database");
             told = true;
         }
         tokio::time::sleep(CONNECT_RETRY).await;
@@ -219,5 +237,29 @@ impl From<&DatabaseError> for tonic::Status {
 impl From<DatabaseError> for tonic::Status {
     fn from(error: DatabaseError) -> Self {
         (&error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DatabaseUrl;
+
+    #[tokio::test]
+    async fn what_cannot_be_connected_to_is_named_with_the_cause_once_and_without_the_password() {
+        for (url, place) in [
+            ("postgres://u:secret@127.0.0.1:1/x", "127.0.0.1:1 "),
+            ("postgres://u:secret@[::1]:1/x", "[::1]:1 "),
+            ("postgres://u:secret@%2Fnowhere:7/x", "/nowhere, port 7 "),
+        ] {
+            let options = url.parse::<DatabaseUrl>().unwrap().connect_options().unwrap();
+            let error = wait_until_reachable(&options, Duration::ZERO).await.unwrap_err();
+            let ConnectError::Unreachable { source: sqlx::Error::Io(cause), .. } = &error else {
+                panic!("{error}");
+            };
+            let told = status::chain(&error);
+            assert!(told.contains(place) && !told.contains("secret"), "{told}");
+            assert_eq!(told.matches(&cause.to_string()).count(), 1, "{told}");
+        }
     }
 }

@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::status::chain;
+
 /// How long the servers may take for the calls in hand. What then still runs is left behind, so that nobody who holds a
 /// connection open keeps the drain from its turn; well below the grace period.
 const SERVERS_LIMIT: Duration = Duration::from_secs(10);
@@ -52,7 +54,7 @@ fn keep_first(first: anyhow::Result<()>, next: anyhow::Result<()>) -> anyhow::Re
         (Ok(()), next) => next,
         (Err(first), Ok(())) => Err(first),
         (Err(first), Err(next)) => {
-            tracing::error!(error = format!("{next:#}"), "another error during the shutdown");
+            tracing::error!(error = %chain(next.as_ref()), "another error during the shutdown");
             Err(first)
         }
     }

@@ -116,15 +116,22 @@ fn discreet() -> FilterFn {
 fn provider(name: &'static str, endpoint: &str, ca: Option<PathBuf>) -> anyhow::Result<SdkTracerProvider> {
     let mut exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint);
     let invalid = |reason: String| ConfigError { flag: "--otlp-endpoint", reason };
-    match endpoint.parse::<Uri>() {
-        Ok(uri) if uri.scheme() == Some(&Scheme::HTTPS) => {
-            exporter = exporter.with_channel(secured(&uri, ca)?);
+    let uri = endpoint.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+    let scheme = uri.as_ref().and_then(Uri::scheme);
+    match &uri {
+        Some(uri) if scheme == Some(&Scheme::HTTPS) => {
+            exporter = exporter.with_channel(secured(uri, ca)?);
         }
-        _ if ca.is_some() => {
-            let reason = "--otlp-endpoint is no https:// address: it would have no effect".to_owned();
-            return Err(ConfigError { flag: "--otlp-ca", reason }.into());
+        Some(_) if scheme == Some(&Scheme::HTTP) => {
+            if ca.is_some() {
+                let reason = "--otlp-endpoint is no https:// address: it would have no effect".to_owned();
+                return Err(ConfigError { flag: "--otlp-ca", reason }.into());
+            }
         }
-        _ => {}
+        // The exporter takes other schemes for plain text, and says of none that a feature of it is missing.
+        Some(_) | None => {
+            return Err(invalid("it has the form http://HOST:4317 or https://HOST:PORT".to_owned()).into());
+        }
     }
     let exporter = exporter.build().map_err(|error| invalid(error.to_string()))?;
     let resource = Resource::builder().with_service_name(name).build();
@@ -230,6 +237,21 @@ mod tests {
             assert_eq!(answer.is_ok(), is_trusted, "{answer:?}");
         }
         receiver.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_of_a_receiver_is_refused() {
+        for endpoint in ["localhost:4317", "ftp://x", "https://", "http://:4317", "/traces", ""] {
+            let error = provider("test", endpoint, None).unwrap_err();
+            let error = error.downcast::<ConfigError>().unwrap().to_string();
+            assert!(
+                error.contains("--otlp-endpoint") && error.contains("http://HOST:4317"),
+                "{endpoint}: {error}"
+            );
+        }
+        for endpoint in ["http://localhost:4317", "http://[::1]:4317/"] {
+            provider("test", endpoint, None).unwrap();
+        }
     }
 
     #[tokio::test]

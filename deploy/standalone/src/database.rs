@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use mesher_common::{
-    config::{DatabaseUrl, default_data_dir},
+    config::{ConfigError, DatabaseUrl, default_data_dir},
     db,
     handle::Handle,
 };
@@ -50,6 +50,18 @@ impl Logins {
             Self::Own(urls) => urls.get(role).cloned().with_context(|| format!("{role} has no login")),
         }
     }
+}
+
+/// Fails if the database that is given, or the PostgreSQL to start, cannot be what was meant, before anything is started.
+pub(crate) async fn check(config: &Config) -> anyhow::Result<()> {
+    if let Some(url) = &config.database_url {
+        url.connect_options()?;
+    } else if config.postgres_bin.is_some() {
+        // Nowhere else is looked then, and nothing is fetched.
+        let located = locate(&search(config)?).await;
+        located.map_err(|error| ConfigError { flag: "--postgres-bin", reason: error.to_string() })?;
+    }
+    Ok(())
 }
 
 /// Gives the logins of a migrated database, and the server if it was started for it.
@@ -106,17 +118,20 @@ pub(crate) async fn migrate(database: &PgConnectOptions, wait: Duration) -> anyh
 }
 
 async fn serve(config: &Config) -> anyhow::Result<Postgres> {
+    let binaries = locate(&search(config)?).await?;
+    let connections = config.database_connections * SERVICES + SPARE_CONNECTIONS;
+    let options = Options::new(binaries, cluster_dir(&data_dir(config)?));
+    Ok(start(options.set("max_connections", connections.to_string())).await?)
+}
+
+/// Where the PostgreSQL to start is looked for.
+fn search(config: &Config) -> anyhow::Result<Search> {
     let data_dir = data_dir(config)?;
-    let binaries = locate(&Search {
+    Ok(Search {
         explicit: config.postgres_bin.clone(),
         cache_dir: data_dir.join("postgres-binaries"),
         data_dir: Some(cluster_dir(&data_dir)),
     })
-    .await?;
-    let connections = config.database_connections * SERVICES + SPARE_CONNECTIONS;
-    let options =
-        Options::new(binaries, cluster_dir(&data_dir)).set("max_connections", connections.to_string());
-    Ok(start(options).await?)
 }
 
 /// Where everything is that is kept on this machine.

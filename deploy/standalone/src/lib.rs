@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
 /// the database last.
 pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     services::check_tls(&config)?;
+    database::check(&config).await?;
     services::check_ports(&config).await?;
     let (logins, server) = database::open(&config).await?;
     match services::spawn(&config, &logins).await {

@@ -294,6 +294,9 @@ async fn an_invalid_setting_is_named_and_the_status_is_64() {
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--api-key-cache", "1h"], "--api-key-cache"),
         (&["--database-url", "postgres://u:hush@host:port/x"], "--database-url"),
+        (&["--database-url", "garbage"], "it has the form postgres://USER:PASSWORD@HOST:PORT/NAME"),
+        (&["--postgres-bin", "/nowhere"], "--postgres-bin"),
+        (&["--otlp-endpoint", "localhost:4317"], "it has the form http://HOST:4317"),
         (&["--log", "info,=,"], "--log"),
     ] {
         let mut process = Process::start("mesher", arguments, &[]);

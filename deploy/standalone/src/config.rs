@@ -135,6 +135,13 @@ pub struct Config {
     pub process: ProcessArgs,
 }
 
+impl Config {
+    /// The scheme of the gateway's URL.
+    pub(crate) fn gateway_scheme(&self) -> &'static str {
+        if self.tls.tls_cert.is_some() { "https" } else { "http" }
+    }
+}
+
 impl ProcessConfig for Config {
     fn process(&self) -> &ProcessArgs {
         &self.process

@@ -26,7 +26,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         None => {
-            let scheme = if cli.config.tls.tls_cert.is_some() { "https" } else { "http" };
+            let scheme = cli.config.gateway_scheme();
             bootstrap::run_with(NAME, cli.config, spawn, |handle| {
                 bootstrap::println(&greeting::text(handle, scheme));
             })

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use mesher_common::{
     config::{ConfigError, DatabaseArgs},
     handle::Handle,
+    public_url::PublicUrl,
     server,
     tls::{HTTP_1_1, HTTP_2, ListenerTlsArgs, Metrics, UpstreamTlsArgs},
 };
@@ -110,6 +111,7 @@ async fn spawn_each(config: &Config, logins: &Logins, handles: &mut Vec<Handle>)
         admin_listen: config.project_admin_listen,
         tls: plain_text.clone(),
         public_url: config.public_url.clone(),
+        gateway_url: gateway_url(config),
         peers: config.peers.clone(),
         database: database(mesher_project::DATABASE_ROLE)?,
         process: process.clone(),
@@ -183,4 +185,37 @@ fn address(service: &Handle) -> anyhow::Result<Addresses> {
         });
     }
     Ok(format!("http://{address}").parse()?)
+}
+
+/// Where the gateway will be: nothing where it takes any free port, or listens on more addresses than one.
+fn gateway_url(config: &Config) -> Option<PublicUrl> {
+    let address = config.gateway_listen;
+    if address.port() == 0 || address.ip().is_unspecified() {
+        return None;
+    }
+    format!("{}://{address}", config.gateway_scheme()).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::{Config, gateway_url};
+
+    #[test]
+    fn the_gateways_url_is_known_where_it_listens_on_one_address() {
+        for (flags, url) in [
+            (&[][..], Some("http://127.0.0.1:8080")),
+            (&["--gateway-listen", "[::1]:81"], Some("http://[::1]:81")),
+            (
+                &["--gateway-listen", "10.1.2.3:443", "--tls-cert", "c", "--tls-key", "k"],
+                Some("https://10.1.2.3:443"),
+            ),
+            (&["--gateway-listen", "127.0.0.1:0"], None),
+            (&["--gateway-listen", "0.0.0.0:8080"], None),
+        ] {
+            let config = Config::try_parse_from([&["mesher"], flags].concat()).unwrap();
+            assert_eq!(gateway_url(&config).map(|url| url.to_string()).as_deref(), url, "{flags:?}");
+        }
+    }
 }

@@ -21,11 +21,6 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// A gateway on this machine, with its default settings.
-    pub fn local() -> Self {
-        Self { scheme: "http", place: "127.0.0.1:8080".to_owned() }
-    }
-
     /// What an SDK of Sentry is given to know where to send events to, and with which key: to the project of that number.
     pub fn dsn(&self, key: &Secret, project_number: i64) -> String {
         format!("{}://{}@{}/{project_number}", self.scheme, key.expose(), self.place)

@@ -27,6 +27,9 @@ pub struct Config {
     /// that the gateway is called by]
     #[arg(long, env = "MESHER_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
+    /// Where the gateway is that runs in the same process, if one does: DSNs of calls that did not come by it begin with it.
+    #[arg(skip)]
+    pub gateway_url: Option<PublicUrl>,
     /// Who is believed to say whom a call is from.
     #[command(flatten)]
     pub peers: PeerArgs,

@@ -23,6 +23,7 @@ pub async fn spawn(config: Config) -> anyhow::Result<Handle> {
     let server = ServerBuilder::bind("project", config.listen, config.admin_listen, &config.tls).await?;
     let pool = db::connect(&config.database, DATABASE_ROLE).await?;
     let access = Access::new(pool.clone()).believing(config.peers);
-    let service = Service::new(access, Store::new(pool.clone()), config.public_url, Clock::system());
+    let urls = (config.public_url, config.gateway_url);
+    let service = Service::new(access, Store::new(pool.clone()), urls, Clock::system());
     server.service(ProjectServiceServer::new(service)).needs_database(&pool).start().await
 }

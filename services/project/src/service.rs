@@ -41,20 +41,26 @@ pub struct Service {
     access: Access,
     store: Store,
     public_url: Option<PublicUrl>,
+    gateway_url: Option<PublicUrl>,
     clock: Clock,
 }
 
 impl Service {
     /// The service on `store`, by the time of `clock`, for callers whom `access` lets through. DSNs begin with
-    /// `public_url`, or with the one that a call came to.
-    pub fn new(access: Access, store: Store, public_url: Option<PublicUrl>, clock: Clock) -> Self {
-        Self { access, store, public_url, clock }
+    /// `public_url`, with the one that a call came to, or with `gateway_url`.
+    pub fn new(
+        access: Access,
+        store: Store,
+        (public_url, gateway_url): (Option<PublicUrl>, Option<PublicUrl>),
+        clock: Clock,
+    ) -> Self {
+        Self { access, store, public_url, gateway_url, clock }
     }
 
-    /// What the gateway is called by, as far as this call tells.
-    fn public_url(&self, metadata: &MetadataMap) -> PublicUrl {
+    /// What the gateway is called by, as far as it is known: a wrong one would cost whoever uses it their events.
+    fn public_url(&self, metadata: &MetadataMap) -> Option<PublicUrl> {
         let told = || metadata.get(PUBLIC_URL_HEADER)?.to_str().ok()?.parse().ok();
-        self.public_url.clone().or_else(told).unwrap_or_else(PublicUrl::local)
+        self.public_url.clone().or_else(told).or_else(|| self.gateway_url.clone())
     }
 }
 
@@ -152,7 +158,7 @@ impl ProjectService for Service {
         Ok(Response::new(proto::CreateApiKeyResponse {
             api_key: Some(key.into()),
             secret: secret.expose().to_owned(),
-            dsn: public_url.dsn(&secret, project_number),
+            dsn: public_url.map(|url| url.dsn(&secret, project_number)).unwrap_or_default(),
         }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Parser as _;
 use mesher_common::{audit::Entry, clock::Clock, id::ProjectId, origin::Origin};
 use mesher_project::{error::ProjectError, store::Store};
 use mesher_proto::{
@@ -9,7 +10,7 @@ use mesher_proto::{
     mesher::project::v1::{
         CreateApiKeyRequest, CreateProjectRequest, DeleteProjectRequest, GetProjectByApiKeyRequest,
         GetProjectRequest, ListApiKeysRequest, ListProjectsRequest, RateLimit, RevokeApiKeyRequest,
-        UpdateApiKeyRequest, UpdateProjectRequest,
+        UpdateApiKeyRequest, UpdateProjectRequest, project_service_client::ProjectServiceClient,
     },
 };
 use mesher_suite::{Key, Suite, error_info, reason, signed, violated_field, with_key};
@@ -81,6 +82,43 @@ async fn slugs_are_unique_in_their_organization_and_numbers_everywhere() {
 }
 
 #[tokio::test]
+async fn a_dsn_leads_to_where_the_gateway_is_known_to_be_and_is_empty_where_that_is_not_known() {
+    let suite = Suite::start().await;
+    let project = suite.project().await;
+    let owner = &project.org.owner;
+    let get = GetProjectRequest { project_id: project.id.clone() };
+    let found = suite.projects().get_project(signed(owner, get)).await.unwrap().into_inner();
+    let number = found.project.unwrap().number;
+    let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let flags = [&["mesher-project", "--database-url", suite.database.url()], &flags[..]].concat();
+    let [nothing, public] = [&[][..], &["--public-url", "https://errors.example.com"]]
+        .map(|more| mesher_project::Config::try_parse_from(flags.iter().chain(more)).unwrap());
+    let beside =
+        mesher_project::Config { gateway_url: "http://127.0.0.1:81".parse().ok(), ..nothing.clone() };
+    for (config, [straight, by_gateway]) in [
+        (nothing, ["", "http://SECRET@call:82/NUMBER"]),
+        (beside, ["http://SECRET@127.0.0.1:81/NUMBER", "http://SECRET@call:82/NUMBER"]),
+        (public, ["https://SECRET@errors.example.com/NUMBER"; 2]),
+    ] {
+        let service = mesher_project::spawn(config).await.unwrap();
+        let address = format!("http://{}", service.address("grpc").unwrap());
+        let mut projects = ProjectServiceClient::connect(address).await.unwrap();
+        for (told, expected) in [(None, straight), (Some("http://call:82"), by_gateway)] {
+            let create = CreateApiKeyRequest { project_id: project.id.clone(), ..Default::default() };
+            let mut request = signed(owner, create);
+            if let Some(told) = told {
+                request.metadata_mut().insert("x-mesher-public-url", told.parse().unwrap());
+            }
+            let created = projects.create_api_key(request).await.unwrap().into_inner();
+            let expected = expected.replace("SECRET", &created.secret).replace("NUMBER", &number.to_string());
+            assert_eq!(created.dsn, expected);
+        }
+        drop(projects);
+        service.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     let suite = Suite::start().await;
     let project = suite.project().await;
@@ -95,10 +133,6 @@ async fn an_api_key_is_shown_once_and_stops_when_it_is_revoked() {
     let (key, secret) = (created.api_key.unwrap(), created.secret);
     assert!(secret.starts_with("mshr_") && secret.len() == 53, "{secret}");
     assert!(secret.starts_with(&key.prefix) && key.prefix.len() < 16);
-    let get = GetProjectRequest { project_id: project.id.clone() };
-    let found = projects.get_project(signed(owner, get)).await.unwrap().into_inner().project.unwrap();
-    assert_eq!(created.dsn, format!("http://{secret}@127.0.0.1:8080/{}", found.number));
-
     let list = ListApiKeysRequest { project_id: project.id.clone(), ..Default::default() };
     let listed = projects.list_api_keys(signed(owner, list.clone())).await.unwrap().into_inner().api_keys;
     assert_eq!(listed, std::slice::from_ref(&key));

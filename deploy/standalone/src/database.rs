@@ -23,6 +23,9 @@ use crate::config::Config;
 const SPARE_CONNECTIONS: u32 = 20;
 const SERVICES: u32 = 5;
 
+/// What may be started is what may be given.
+const _: () = assert!(mesher_postgres::MIN_MAJOR == mesher_migrations::MIN_POSTGRES);
+
 /// The roles of the services.
 const ROLES: [&str; SERVICES as usize] = [
     mesher_org::DATABASE_ROLE,
@@ -112,7 +115,7 @@ async fn make_logins(server: &Postgres) -> anyhow::Result<Logins> {
 /// Migrates a database, when it is there.
 pub(crate) async fn migrate(database: &PgConnectOptions, wait: Duration) -> anyhow::Result<()> {
     db::wait_until_reachable(database, wait).await?;
-    mesher_migrations::migrate(database).await.context("the schema cannot be migrated")?;
+    mesher_migrations::migrate(database).await?;
     tracing::info!(version = mesher_migrations::version(), "the schema is up to date");
     Ok(())
 }

@@ -123,9 +123,11 @@ async fn retry(
     loop {
         let error = match attempt().await {
             Ok(()) => return Ok(()),
-            // A schema does not get older. Everything else may come right: a database may be starting, and roles and
-            // passwords are made by the migration and by whoever runs it.
-            Err(error @ ConnectError::Schema(SchemaError::Newer { .. })) => return Err(error),
+            // A schema does not get older, nor a server newer while it runs. Everything else may come right: a database
+            // may be starting, and roles and passwords are made by the migration and by whoever runs it.
+            Err(error @ ConnectError::Schema(SchemaError::Newer { .. } | SchemaError::OldServer { .. })) => {
+                return Err(error);
+            }
             Err(error) => error,
         };
         let waited = started.elapsed();

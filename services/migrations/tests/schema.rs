@@ -2,7 +2,7 @@
 
 use mesher_migrations::{SchemaError, check, migrate, version};
 use mesher_testing::TestDatabase;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 #[tokio::test]
 async fn migrating_again_or_at_once_changes_nothing() {
@@ -36,6 +36,36 @@ async fn a_schema_that_is_not_this_versions_is_refused() {
     sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 2").execute(&mut connection).await.unwrap();
     let error = check(&mut connection).await.unwrap_err();
     assert!(error.to_string().contains("mesher migrate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_refused_before_anything_is_done() {
+    for (number, version, is_refused) in
+        [(140_013, "14.13 (Debian 14.13-1)", true), (90_624, "9.6.24", true), (150_000, "15.0", false)]
+    {
+        let database = TestDatabase::empty().await;
+        // In the place of PostgreSQL's own, for connections that look there first.
+        let pretend = format!(
+            "CREATE FUNCTION public.current_setting(name text) RETURNS text LANGUAGE sql AS
+             $$ SELECT CASE name WHEN 'server_version_num' THEN '{number}' ELSE '{version}' END $$"
+        );
+        sqlx::raw_sql(AssertSqlSafe(pretend)).execute(database.pool()).await.unwrap();
+        let options = database.connect_options().options([("search_path", "public,pg_catalog")]);
+        let migrated = migrate(&options).await;
+        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+        let checked = check(&mut connection).await;
+        if is_refused {
+            for error in [migrated.unwrap_err(), checked.unwrap_err()] {
+                let told = error.to_string();
+                assert!(matches!(error, SchemaError::OldServer { .. }), "{told}");
+                assert!(told.contains(version) && told.contains("15 or newer"), "{told}");
+            }
+            let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+            assert_eq!(sqlx::query_scalar::<_, i64>(tables).fetch_one(database.pool()).await.unwrap(), 0);
+        } else {
+            migrated.and(checked).unwrap();
+        }
+    }
 }
 
 #[tokio::test]

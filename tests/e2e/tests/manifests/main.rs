@@ -111,6 +111,47 @@ async fn the_compose_file_agrees_with_the_binaries() {
     assert!(problems.is_empty(), "deploy/compose.yaml:\n{}", problems.join("\n"));
 }
 
+/// What README.md has `kubectl` apply by, step by step: the components of each, or none for all that has none.
+fn steps(readme: &str) -> Vec<Vec<&str>> {
+    let applied = readme.lines().filter_map(|line| line.split_once("--kustomize YOUR-OVERLAY --selector "));
+    let components = applied.map(|(_, selector)| match selector.trim_matches('\'').split_once("component") {
+        Some((without, "")) if without.starts_with('!') => Vec::new(),
+        Some((_, which)) => which.trim_start_matches(" in").split([' ', ',', '(', ')', '=']).collect(),
+        None => panic!("no selector of components: {selector}"),
+    });
+    components.map(|step| step.into_iter().filter(|component| !component.is_empty()).collect()).collect()
+}
+
+#[test]
+fn the_upgrade_rolls_out_every_component_once_and_what_others_need_before_them() {
+    let readme = read("deploy/README.md");
+    let steps = steps(&readme);
+    assert_eq!(steps[0], [""; 0], "settings come before what reads them");
+    let order = steps.concat();
+    let place = |component| order.iter().position(|other| *other == component).unwrap();
+    assert!(["migrate", "issue", "writer", "gateway"].map(place).is_sorted(), "{order:?}");
+    for overlay in OVERLAYS {
+        let Some(manifests) = build(overlay) else {
+            return;
+        };
+        let mut components: Vec<String> = Vec::new();
+        for workload in Objects::parse(&manifests).workloads {
+            let component = workload.labels.get("app.kubernetes.io/component");
+            let name = workload.object_name.trim_start_matches("mesher-");
+            if name == "postgres" {
+                assert_eq!(component, None, "{overlay}: the database is there before all");
+            } else {
+                assert_eq!(component.map(String::as_str), Some(name), "{overlay}");
+                components.push(name.to_owned());
+            }
+        }
+        components.sort_unstable();
+        let mut order = order.clone();
+        order.sort_unstable();
+        assert_eq!(components, order, "{overlay}");
+    }
+}
+
 /// Breaks a text, and holds `problems` of it to naming what is broken.
 async fn assert_found(text: &str, breaks: &[Break], mut problems: impl AsyncFnMut(&str) -> Vec<String>) {
     for &(from, to, expected) in breaks {

@@ -34,6 +34,7 @@ impl Objects {
                     objects.workloads.push(Workload {
                         name: format!("{kind} {}", object.metadata.name),
                         object_name: object.metadata.name,
+                        labels: object.metadata.labels,
                         spec: object.spec,
                     });
                 }
@@ -68,6 +69,8 @@ pub(crate) struct Workload {
     pub(crate) name: String,
     /// Without it: what the replicas of a stateful set are called, before their number.
     pub(crate) object_name: String,
+    /// Its own, which are not those of its pods.
+    pub(crate) labels: Labels,
     pub(crate) spec: WorkloadSpec,
 }
 

@@ -10,7 +10,9 @@ use mesher_common::{
     access::{API_KEY_HEADER, PROJECT_NUMBER_HEADER},
     origin::{FORWARDED_FOR, FORWARDED_USER_AGENT},
     public_url::PUBLIC_URL_HEADER,
-    status, telemetry,
+    rpc::REQUEST_ID,
+    status,
+    telemetry::{self, TRACE_PARENT},
 };
 use mesher_proto::mesher::writer::v1::{EventPayload, Parcel};
 use prost::Message as _;
@@ -30,12 +32,6 @@ use crate::{
     route::Route,
     upstream::{Answer, Failure, Replica, Upstream, caused_by},
 };
-
-/// The header with the request's id, here and behind.
-pub(crate) const REQUEST_ID: &str = "x-request-id";
-
-/// The header with the trace.
-const TRACE_PARENT: &str = "traceparent";
 
 /// What is passed on as it came, beside the trace and the request's id.
 const PASSED_ON: [&str; 4] = ["authorization", API_KEY_HEADER, PROJECT_NUMBER_HEADER, PUBLIC_URL_HEADER];

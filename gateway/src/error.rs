@@ -9,7 +9,10 @@
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use mesher_common::{rpc, status};
+use mesher_common::{
+    rpc,
+    status::{self, reason_name},
+};
 use mesher_proto::mesher::error::v1::ErrorReason;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
@@ -92,8 +95,7 @@ impl ApiError {
     /// Its reason.
     pub(crate) fn reason(&self) -> ErrorReason {
         let info = self.status.get_details_error_info();
-        let name = info.map(|info| format!("{}{}", status::REASON_PREFIX, info.reason)).unwrap_or_default();
-        ErrorReason::from_str_name(&name).unwrap_or_default()
+        info.map(|info| status::reason_of(&info.reason)).unwrap_or_default()
     }
 
     /// What else its reason says.
@@ -127,12 +129,6 @@ impl ApiError {
             "details": details,
         })
     }
-}
-
-/// The name of a reason as errors carry it.
-pub(crate) fn reason_name(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
-    name.strip_prefix(status::REASON_PREFIX).unwrap_or(name)
 }
 
 impl From<RpcStatus> for ApiError {

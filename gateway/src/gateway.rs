@@ -3,13 +3,13 @@
 
 mod events;
 
-use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::body::Body;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use hyper::body::Incoming;
-use mesher_common::{admin::Readiness, status, telemetry};
+use mesher_common::{admin::Readiness, panicked::Panicked, status, telemetry};
 use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -64,11 +64,6 @@ enum Target<'g, 'p> {
     Sentry(&'g Sentry, Endpoint<'p>),
     Api(Lookup<'g, 'p>),
 }
-
-/// A bug.
-#[derive(Debug, thiserror::Error)]
-#[error("the request's handler panicked: {0}")]
-struct Panicked(String);
 
 impl Gateway {
     /// A gateway for `routes` and `pages`, whose error details `pool` describes. Streams end when `stop` is cancelled.
@@ -290,16 +285,8 @@ impl Gateway {
 /// What `work` gives, or the error that its panic is for the client.
 async fn caught<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
     let result = AssertUnwindSafe(work).catch_unwind().await;
-    result.unwrap_or_else(|panic| Err(status::internal(&Panicked(text(panic))).into()))
-}
-
-fn text(panic: Box<dyn Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => {
-            panic.downcast::<&str>().map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned())
-        }
-    }
+    result
+        .unwrap_or_else(|panic| Err(status::internal(&Panicked::new("the request's handler", panic)).into()))
 }
 
 #[cfg(test)]

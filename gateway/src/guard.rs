@@ -7,7 +7,7 @@
 
 use std::{
     hash::{BuildHasher as _, Hash, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,8 +16,9 @@ use std::{
 };
 
 use mesher_common::{
+    network::subscriber,
     rate_limit::{Buckets, RateLimit},
-    status::{self, LimitScope},
+    status::{self, LimitScope, reason_name},
 };
 use mesher_proto::mesher::error::v1::ErrorReason;
 use moka::sync::Cache;
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic_types::{RpcStatusExt as _, Status as RpcStatus};
 
-use crate::{config::LimitArgs, error::reason_name};
+use crate::config::LimitArgs;
 
 /// The most clients that are counted.
 const MAX_CLIENTS: usize = 100_000;
@@ -38,8 +39,6 @@ const MAX_CLIENTS: usize = 100_000;
 const MAX_KEYS: u64 = 100_000;
 /// For how long.
 const KEY_MEMORY: Duration = Duration::from_mins(10);
-/// The bits of an IPv6 address that name a network: whoever has one has all of its addresses.
-const NETWORK: u128 = !0 << 64;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Labels {
@@ -124,7 +123,7 @@ impl Guard {
 
     /// Lets a call through that needs no credentials.
     pub(crate) fn call(&self, client: IpAddr) -> Result<(), Status> {
-        self.calls.take(&named(client)).inspect_err(|_| self.count("unauthenticated"))
+        self.calls.take(&subscriber(client)).inspect_err(|_| self.count("unauthenticated"))
     }
 
     /// Lets a request for `path` with an API key through, which is not looked at yet.
@@ -134,7 +133,7 @@ impl Guard {
         key: &str,
         path: &str,
     ) -> Result<Arc<Attempt>, Status> {
-        let client = named(client);
+        let client = subscriber(client);
         let key = self.names.hash_one((key, path));
         let allowed = match self.known.get(&key) {
             Some(true) => Ok(()),
@@ -195,14 +194,6 @@ fn is_of_key(error: &RpcStatus) -> bool {
     info.is_some_and(|info| info.reason == reason_name(ErrorReason::ApiKeyInvalid))
 }
 
-/// Who is one client: an IPv4 address, or an IPv6 network.
-fn named(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +201,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_is_an_address_or_an_ipv6_network_and_waits_as_long_as_it_is_told() {
         let limited = Limited::new(RateLimit::new(2, 10));
-        let take = |client: &str| limited.take(&named(client.parse().unwrap()));
+        let take = |client: &str| limited.take(&subscriber(client.parse().unwrap()));
         for client in ["2001:db8::1", "2001:db8::ffff:0:0:1", "192.0.2.1", "::ffff:192.0.2.1"] {
             take(client).unwrap();
         }
@@ -218,7 +209,7 @@ mod tests {
             let refused = take(client).unwrap_err();
             let info = tonic_types::StatusExt::get_details_error_info(&refused).unwrap();
             assert_eq!((info.reason.as_str(), info.metadata["scope"].as_str()), ("RATE_LIMITED", "CLIENT"));
-            assert!(limited.check(&named(client.parse().unwrap())).is_err());
+            assert!(limited.check(&subscriber(client.parse().unwrap())).is_err());
         }
         take("2001:db8:0:1::1").unwrap();
         take("192.0.2.2").unwrap();

@@ -1,7 +1,7 @@
 //! What the gateway reads in request headers and adds to answers.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
-use mesher_common::public_url::PUBLIC_URL_HEADER;
+use mesher_common::{public_url::PUBLIC_URL_HEADER, rpc::REQUEST_ID};
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ const OWN: [&str; 9] = [
     "trailer",
     "transfer-encoding",
     "user-agent",
-    crate::call::REQUEST_ID,
+    REQUEST_ID,
 ];
 
 /// The media type of the body, without its parameters; empty where the request says none.
@@ -70,7 +70,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let printable = |value: &&HeaderValue| {
         (1..=MAX_REQUEST_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    headers.get(crate::call::REQUEST_ID).filter(printable).cloned().unwrap_or_else(|| {
+    headers.get(REQUEST_ID).filter(printable).cloned().unwrap_or_else(|| {
         // A UUID has no character that a header could not hold.
         HeaderValue::from_str(&Uuid::now_v7().to_string()).unwrap_or(HeaderValue::from_static("none"))
     })
@@ -107,7 +107,7 @@ pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 
 /// Adds what every answer has: nobody may guess another content type, and nobody may keep the answer.
 pub(crate) fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
-    headers.insert(crate::call::REQUEST_ID, request_id);
+    headers.insert(REQUEST_ID, request_id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }

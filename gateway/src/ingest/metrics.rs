@@ -1,5 +1,6 @@
 //! Counting events.
 
+use mesher_common::status::reason_name;
 use mesher_proto::mesher::error::v1::ErrorReason;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -7,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::error::{ApiError, reason_name};
+use crate::error::ApiError;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AcceptedLabels {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mesher_common::{rpc::REQUEST_ID, status};
 use serde_json::{Map, Value, json};
 use tonic::Code;
 
@@ -121,14 +122,9 @@ fn reason(comments: &Comments) -> Value {
     let mut text = "Why the call failed:\n".to_owned();
     for value in reasons.values().filter(|value| value.number() != 0) {
         let comment = comments.of(&reasons.parent_file(), value.path());
-        text.extend(["\n- `", short(value.name()), "`: ", comment]);
+        text.extend(["\n- `", status::wire_name(value.name()), "`: ", comment]);
     }
     json!({ "type": "string", "description": text, "examples": ["INVALID_FIELD"] })
-}
-
-/// A reason's name as it is on the wire.
-fn short(name: &str) -> &str {
-    name.strip_prefix(mesher_common::status::REASON_PREFIX).unwrap_or(name)
 }
 
 fn error(details: &[Value]) -> Value {
@@ -188,7 +184,7 @@ pub(super) fn headers() -> Value {
 
 /// Adds to a response the headers that every one has, and these.
 pub(super) fn with_headers(mut response: Value, more: &[(&str, &str)]) -> Value {
-    for (header, name) in [("x-request-id", "RequestId")].iter().chain(more) {
+    for (header, name) in [(REQUEST_ID, "RequestId")].iter().chain(more) {
         response["headers"][*header] = json!({ "$ref": format!("#/components/headers/{name}") });
     }
     response

@@ -2,12 +2,12 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use mesher_common::status::{KEY_FAULT, KeyFault, LIMIT_SCOPE, LimitScope};
+use mesher_common::status::{KEY_FAULT, KeyFault, LIMIT_SCOPE, LimitScope, reason_name};
 use mesher_proto::mesher::error::v1::ErrorReason;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::error::{ApiError, reason_name};
+use crate::error::ApiError;
 
 /// Why something was refused, in one line.
 const SENTRY_ERROR: HeaderName = HeaderName::from_static("x-sentry-error");

@@ -2,12 +2,10 @@
 
 use std::error::Error;
 
-use mesher_common::status;
+use mesher_common::status::{self, reason_name};
 use mesher_proto::mesher::error::v1::ErrorReason;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
-
-use crate::error::reason_name;
 
 /// Whether a call that failed may be made again, at another replica or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod level;
 pub mod network;
 pub mod origin;
 pub mod paging;
+pub mod panicked;
 pub mod payload;
 pub mod public_url;
 pub mod rate_limit;

@@ -1,6 +1,12 @@
 //! Networks: addresses that are meant together.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// The leading bits of an IPv6 address that one subscriber has.
+const SUBSCRIBER_BITS: u32 = 64;
 
 /// The addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,17 @@ impl Network {
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+}
+
+/// Whoever has an address as one who is counted: the IPv4 address, or the network that the IPv6 address is in, of which who has
+/// one address has all.
+pub fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - SUBSCRIBER_BITS))).into()
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 

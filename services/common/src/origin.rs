@@ -1,12 +1,15 @@
 //! Where a call comes from: the address and the program of whoever made it. The gateway says so of the calls that it
 //! makes for others; it is believed, and nobody else is.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
-use crate::{network::Network, rpc::REQUEST_ID};
+use crate::{
+    network::{self, Network},
+    rpc::REQUEST_ID,
+};
 
 /// The metadata in which the gateway says which address a call is from.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -16,9 +19,6 @@ pub const FORWARDED_USER_AGENT: &str = "x-forwarded-user-agent";
 
 /// The most characters that are kept of a client's name, and of a request's id.
 const MAX_TEXT: usize = 200;
-
-/// The leading bits of an IPv6 address that one subscriber has.
-const SUBSCRIBER_BITS: u32 = 64;
 
 /// Who is believed to say whom a call is from.
 #[derive(Args, Clone, Debug, Default)]
@@ -71,12 +71,7 @@ impl Origin {
     /// The client as something that failures are counted for: an IPv4 address, or the network that an IPv6 address is
     /// in, of which whoever has one address has all.
     pub fn subscriber(&self) -> Option<IpAddr> {
-        Some(match self.client? {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => {
-                Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - SUBSCRIBER_BITS))).into()
-            }
-        })
+        self.client.map(network::subscriber)
     }
 }
 

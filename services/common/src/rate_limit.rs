@@ -16,9 +16,9 @@ use std::{
 use tokio::time::Instant;
 
 /// The most tokens of a bucket.
-const MAX_COUNT: u32 = 1_000_000_000;
+pub const MAX_COUNT: u32 = 1_000_000_000;
 /// The longest that a bucket takes to fill.
-const MAX_PERIOD: Duration = Duration::from_hours(24);
+pub const MAX_PERIOD: Duration = Duration::from_hours(24);
 /// How many full buckets are forgotten each time that some tokens are taken. More than one, so that they become fewer.
 const FORGOTTEN_AT_A_TIME: usize = 2;
 

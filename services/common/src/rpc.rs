@@ -2,7 +2,6 @@
 //! on the calls in hand, and an answer whatever happens.
 
 use std::{
-    any::Any,
     collections::HashSet,
     panic::AssertUnwindSafe,
     pin::Pin,
@@ -26,7 +25,7 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
 use uuid::Uuid;
 
-use crate::{status, telemetry, timeout};
+use crate::{panicked::Panicked, status, telemetry, timeout};
 
 /// The most calls of the API in hand at once, open streams included; more are refused with `RESOURCE_EXHAUSTED`.
 pub const MAX_CALLS: usize = 1024;
@@ -42,7 +41,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// By how much a call ends before its caller's deadline, so that it is this answer that the caller gets.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(5);
 
-/// The header that names a call in the log; made here if it does not come with the call.
+/// The header that names a call in the log, at the gateway and behind; made where it does not come with the call.
 pub const REQUEST_ID: &str = "x-request-id";
 
 /// The label of every RPC that is not of the API.
@@ -73,11 +72,6 @@ pub struct RpcLayer {
     other_permits: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
-
-/// A bug.
-#[derive(Debug, thiserror::Error)]
-#[error("the handler of a call panicked: {0}")]
-struct Panicked(String);
 
 impl RpcLayer {
     /// A layer whose metrics are in `registry`. Streams that are not of the API end when `shutdown` is cancelled.
@@ -166,7 +160,9 @@ where
                 let response = match answer {
                     Ok(Ok(answer)) => answer?,
                     Ok(Err(_)) => status::deadline_exceeded(limit).into_http(),
-                    Err(panic) => status::internal(&Panicked(text(panic))).into_http(),
+                    Err(panic) => {
+                        status::internal(&Panicked::new("the handler of a call", panic)).into_http()
+                    }
                 };
                 Ok(call.answer(response, request_id))
             }
@@ -205,15 +201,6 @@ fn request_id(request: &mut Request<Body>) -> HeaderValue {
 fn limit(headers: &HeaderMap) -> Duration {
     let asked = headers.get(timeout::HEADER).and_then(|value| value.to_str().ok()).and_then(timeout::parse);
     asked.map_or(CALL_TIMEOUT, |asked| asked.saturating_sub(DEADLINE_MARGIN).min(CALL_TIMEOUT))
-}
-
-fn text(panic: Box<dyn Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => {
-            panic.downcast::<&str>().map_or_else(|_| "no text".to_owned(), |text| (*text).to_owned())
-        }
-    }
 }
 
 /// A call in hand: it ends with its trailers, or when it is dropped because the caller went away.

@@ -13,7 +13,7 @@ use crate::rate_limit::RateLimit;
 pub const DOMAIN: &str = "mesher";
 
 /// The prefix that the reasons have in the `.proto` file and not on the wire.
-pub const REASON_PREFIX: &str = "ERROR_REASON_";
+const REASON_PREFIX: &str = "ERROR_REASON_";
 
 /// How long a caller is asked to wait before it tries again what was refused for load or for a missing database.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -35,6 +35,21 @@ impl Violation {
     }
 }
 
+/// The name of a reason as errors carry it.
+pub fn reason_name(reason: ErrorReason) -> &'static str {
+    wire_name(reason.as_str_name())
+}
+
+/// The name on the wire of a reason that the `.proto` file calls `name`.
+pub fn wire_name(name: &str) -> &str {
+    name.strip_prefix(REASON_PREFIX).unwrap_or(name)
+}
+
+/// The reason that goes by a name on the wire; unspecified where none does.
+pub fn reason_of(wire_name: &str) -> ErrorReason {
+    ErrorReason::from_str_name(&format!("{REASON_PREFIX}{wire_name}")).unwrap_or_default()
+}
+
 /// An error with its reason, what the error is about, and what else a program can read.
 fn build(
     code: Code,
@@ -43,12 +58,10 @@ fn build(
     about: &[(&str, &str)],
     more: ErrorDetails,
 ) -> Status {
-    let name = reason.as_str_name();
-    let name = name.strip_prefix(REASON_PREFIX).unwrap_or(name);
     let about: HashMap<_, _> =
         about.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let mut details = more;
-    details.set_error_info(name, DOMAIN, about);
+    details.set_error_info(reason_name(reason), DOMAIN, about);
     Status::with_error_details(code, message, details)
 }
 

@@ -38,7 +38,7 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 const HTTPS_PORT: u16 = 443;
 
 /// The header that carries a trace.
-const TRACE_PARENT: &str = "traceparent";
+pub const TRACE_PARENT: &str = "traceparent";
 
 /// Whether this process records traces. (What receives spans is one for the whole process, too.)
 static RECORDS: AtomicBool = AtomicBool::new(false);

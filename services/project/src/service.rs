@@ -8,7 +8,7 @@ use mesher_common::{
     id::{ApiKeyId, ProjectId},
     paging::Page,
     public_url::{PUBLIC_URL_HEADER, PublicUrl},
-    rate_limit::RateLimit,
+    rate_limit::{MAX_COUNT, MAX_PERIOD, RateLimit},
     rpc::CALL_TIMEOUT,
     secret::{API_KEY_SHOWN, Secret},
     status::Violation,
@@ -25,9 +25,6 @@ use crate::{
 
 /// What an API key is called when nobody says.
 const DEFAULT_KEY_NAME: &str = "default";
-
-/// The longest period of a rate limit, in seconds.
-const MAX_RATE_PERIOD: u32 = 86_400;
 
 /// The longest that an API key is good for, if it expires.
 const MAX_KEY_LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
@@ -230,14 +227,16 @@ fn lifetime(seconds: i32) -> Result<Option<Duration>, Violation> {
 fn rate_limit(limit: proto::RateLimit) -> Result<Option<RateLimit>, Violation> {
     let count = u32::try_from(limit.events);
     let count = count.map_err(|_| Violation::new("rate_limit.events", "is negative"))?;
-    let seconds = u32::try_from(limit.period_seconds).ok().filter(|seconds| *seconds <= MAX_RATE_PERIOD);
-    let wrong = || format!("is not within 0 and {MAX_RATE_PERIOD}");
+    let longest = MAX_PERIOD.as_secs();
+    let seconds = u32::try_from(limit.period_seconds).ok().filter(|seconds| u64::from(*seconds) <= longest);
+    let wrong = || format!("is not within 0 and {longest}");
     let seconds = seconds.ok_or_else(|| Violation::new("rate_limit.period_seconds", wrong()))?;
     if count == 0 {
         return Ok(None);
     }
     let limit = RateLimit::new(count, seconds.max(1));
-    let limit = limit.ok_or_else(|| Violation::new("rate_limit.events", "is more than 1000000000"))?;
+    let wrong = || format!("is more than {MAX_COUNT}");
+    let limit = limit.ok_or_else(|| Violation::new("rate_limit.events", wrong()))?;
     Ok(Some(limit))
 }
 

@@ -266,7 +266,7 @@ fn span(parcel: &Parcel) -> Span {
     span.record("otel.name", "mesher.writer.v1.WriterService/StoreStream").record("otel.kind", "server");
     if let Ok(trace) = parcel.trace_parent.parse() {
         let mut metadata = MetadataMap::with_capacity(1);
-        metadata.insert("traceparent", trace);
+        metadata.insert(telemetry::TRACE_PARENT, trace);
         telemetry::continue_trace(&span, &metadata.into_headers());
     }
     span

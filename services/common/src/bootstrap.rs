@@ -7,7 +7,7 @@
 //! | 64 | the configuration is invalid |
 //! | 130 | a second signal cut the shutdown off |
 
-use std::{pin::pin, process::ExitCode, time::Duration};
+use std::{ffi::OsString, pin::pin, process::ExitCode, sync::LazyLock, time::Duration};
 
 use anyhow::Context as _;
 use tikv_jemallocator::Jemalloc;
@@ -49,13 +49,36 @@ pub fn run<C: ProcessConfig>(
     }
 }
 
+/// The version of every binary, with the revision that it was built from where the build was told of one, by the variable
+/// `MESHER_REVISION`.
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| at_revision(option_env!("MESHER_REVISION")));
+    &VERSION
+}
+
+fn at_revision(revision: Option<&str>) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match revision {
+        None | Some("") => version.to_owned(),
+        Some(revision) => format!("{version} ({revision})"),
+    }
+}
+
 /// Reads the configuration from the command line and the environment, or says what is wrong with it.
 pub fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
-    C::try_parse().map_err(|error| {
+    parse_from(std::env::args_os()).map_err(|error| {
         // Nothing is left to do when the terminal is gone.
         let _ = error.print();
         if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
     })
+}
+
+fn parse_from<C: clap::Parser>(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<C, clap::Error> {
+    let mut command = C::command().version(version());
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// As [`run`], with a configuration that was read already, and reporting by `announce`.
@@ -126,7 +149,7 @@ async fn serve<C: ProcessConfig>(
     mut signal: impl AsyncFnMut(),
 ) -> anyhow::Result<ExitCode> {
     let grace = config.process().shutdown_grace;
-    tracing::info!(name, version = env!("CARGO_PKG_VERSION"), ?config, "starting");
+    tracing::info!(name, version = version(), ?config, "starting");
     let mut handle = tokio::select! {
         handle = spawn(config) => handle?,
         () = signal() => {
@@ -222,6 +245,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     #[derive(Debug, clap::Parser)]
+    #[command(name = "test")]
     struct Config {
         #[command(flatten)]
         process: ProcessArgs,
@@ -234,7 +258,7 @@ mod tests {
     }
 
     fn config() -> Config {
-        clap::Parser::try_parse_from(["test", "--shutdown-grace", "1h"]).unwrap()
+        parse_from(["test", "--shutdown-grace", "1h"]).unwrap()
     }
 
     fn broken() -> Handle {
@@ -257,6 +281,19 @@ mod tests {
         let signal = async || signal.recv().await.unwrap();
         let served = serve("test", config(), async |_| Ok(group), |_| announce(&sender), signal);
         tokio::time::timeout(PATIENCE, served).await.unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_binary_tells_its_version_and_the_revision_that_it_was_built_from() {
+        let told = parse_from::<Config>(["test", "--version"]).unwrap_err();
+        assert_eq!(told.to_string(), format!("test {}\n", version()));
+        let plain = env!("CARGO_PKG_VERSION");
+        for (revision, expected) in
+            [(None, plain), (Some(""), plain), (Some("4d712bc"), &format!("{plain} (4d712bc)"))]
+        {
+            assert_eq!(at_revision(revision), expected);
+        }
+        assert_eq!(at_revision(option_env!("MESHER_REVISION")), version());
     }
 
     #[test]

@@ -92,6 +92,7 @@ pub(crate) const IMAGE: &[Break] = &[
     ("--chown=65532:65532", "--chown=0:0", "is in no place to keep a log"),
     ("USER 65532:65532", "USER 1000:1000", "is in no place to keep a log"),
     ("ARG VERSION=", "ARG VERSION=9", "its version is 9"),
+    ("ENV MESHER_REVISION=", "ENV MESHER_REV=", "take None for their revision"),
 ];
 
 /// Of the compose file.

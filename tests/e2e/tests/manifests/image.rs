@@ -21,6 +21,8 @@ pub(crate) struct Image {
     binaries: BTreeSet<String>,
     /// The image's own version, for its label.
     version: String,
+    /// What its binaries take for the revision that they were built from.
+    revision: Option<String>,
     /// The tags of the images that it is built in.
     compilers: BTreeSet<String>,
 }
@@ -56,6 +58,9 @@ impl Image {
                         image.binaries.extend(names.map(str::to_owned));
                     }
                 }
+                "RUN" if rest.contains("cargo build") => {
+                    image.revision = image.variables.get("MESHER_REVISION").cloned().flatten();
+                }
                 "EXPOSE" => image.exposed.extend(words.iter().map(|port| -> u16 { port.parse().unwrap() })),
                 "COPY" => {
                     let owner = words.iter().find_map(|word| word.strip_prefix("--chown="));
@@ -81,6 +86,9 @@ pub(crate) async fn check(image: &Image, toolchain: &str, binaries: &mut Binarie
     }
     if image.version != env!("CARGO_PKG_VERSION") {
         problems.push(format!("its version is {}", image.version));
+    }
+    if image.revision.as_deref() != Some("$REVISION") {
+        problems.push(format!("its binaries take {:?} for their revision", image.revision));
     }
     for compiler in &image.compilers {
         let version = compiler.split('-').next().unwrap_or_default();

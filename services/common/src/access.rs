@@ -196,8 +196,8 @@ impl Access {
         Ok((Member { user_id, org_id, role, origin }, request.into_inner()))
     }
 
-    /// Lets whoever holds a project's API key through, and says which project's, and what may be sent with it. Where the call names a project by its
-    /// number, the key must be that project's.
+    /// Lets whoever holds a project's API key through, and says which project's, and what may be sent with it. Where the call
+    /// names a project by its number, the key must be that project's.
     pub async fn api_key<R: ForApiKey>(&self, metadata: &MetadataMap) -> Result<Sender, AccessError> {
         let text = metadata
             .get(API_KEY_HEADER)

@@ -8,7 +8,7 @@ use super::endpoint::{Endpoint, Kind};
 
 /// Whether bytes begin as RFC 1950 has it, with the window that everybody takes: 32 KiB.
 fn is_zlib(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x78, flags, ..] if u16::from_be_bytes([0x78, *flags]) % 31 == 0)
+    matches!(bytes, [0x78, flags, ..] if u16::from_be_bytes([0x78, *flags]).is_multiple_of(31))
 }
 
 /// The deflated event in the body of a request that names no encoding, if it is one of these. It is no larger than the body.

@@ -9,6 +9,7 @@ use mesher_common::{id::EventId, level::Level, status::Violation};
 use super::{
     json::{Json, Object},
     shape::{json, json_without_nul, scalar, text},
+    template,
 };
 use crate::event::Fields;
 
@@ -96,19 +97,24 @@ fn short<'a>(event: &'a Object<'_>, field: &str) -> Result<Option<Cow<'a, str>>,
         .map(|text| text.filter(|text| !text.is_empty()))
 }
 
-/// `message`, a string or an object as `logentry` is; or `logentry`, of which the formatted text is preferred.
+/// `message`, a string or an object as `logentry` is; or `logentry`, of which the formatted text is preferred to the one that
+/// is made here of its parts.
 pub(super) fn message<'a>(event: &'a Object<'_>) -> Result<Option<Cow<'a, str>>, Violation> {
     for field in ["logentry", "message"] {
         let found = match present(event, field) {
             None => None,
-            Some(Json::Object(entry)) => ["formatted", "message"]
-                .iter()
-                .find_map(|part| entry.get(part).and_then(Json::as_text).filter(|text| !text.is_empty())),
-            Some(Json::Text(message)) => Some(message.as_ref()),
+            Some(Json::Object(entry)) => {
+                let part = |name| entry.get(name).and_then(Json::as_text).filter(|text| !text.is_empty());
+                let made = || Some(template::filled(part("message")?, entry.get("params"), MAX_TEXT));
+                part("formatted").map(Cow::Borrowed).or_else(made)
+            }
+            Some(Json::Text(message)) => Some(Cow::Borrowed(message.as_ref())),
             Some(other) => return Err(unexpected(field, "a string or an object", other)),
         };
-        if let Some(found) = found.filter(|text| !text.is_empty()) {
-            return Ok(Some(text(found, MAX_TEXT)));
+        match found.filter(|text| !text.is_empty()) {
+            Some(Cow::Borrowed(found)) => return Ok(Some(text(found, MAX_TEXT))),
+            Some(Cow::Owned(found)) => return Ok(Some(text(&found, MAX_TEXT).into_owned().into())),
+            None => {}
         }
     }
     Ok(None)

@@ -8,6 +8,7 @@ mod parse;
 mod reader;
 mod shape;
 mod struct_json;
+mod template;
 
 use std::io;
 

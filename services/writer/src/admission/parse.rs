@@ -34,7 +34,8 @@ const EVENT: Part = Part::Members(&[
     ("tags", Part::All),
     ("user", Part::All),
 ]);
-const MESSAGE: Part = Part::Members(&[("formatted", Part::All), ("message", Part::All)]);
+const MESSAGE: Part =
+    Part::Members(&[("formatted", Part::All), ("message", Part::All), ("params", Part::All)]);
 const EXCEPTION: Part = Part::Members(&[
     ("values", Part::Members(&[("type", Part::All), ("value", Part::All), ("stacktrace", STACK)])),
     ("type", Part::All),

@@ -119,6 +119,12 @@ fn other_shapes_of_the_same_are_normalised() {
     let event = admit_text(r#"{"message":{"message":"m"},"user":{"a\u0000":"\u0000"}}"#).unwrap();
     assert_eq!(event.row.text(Column::Message), Some("m"));
     assert_eq!(event.row.text(Column::User), Some("{\"a\u{fffd}\":\"\u{fffd}\"}"));
+    for member in ["logentry", "message"] {
+        let json = format!(r#"{{"{member}":{{"message":"User %s is gone","params":["A\u0000da"]}}}}"#);
+        let event = admit_text(&json).unwrap();
+        assert_eq!(event.row.text(Column::Message), Some("User A\u{fffd}da is gone"));
+        assert_eq!(event.title(), "User A\u{fffd}da is gone");
+    }
     assert!(admit_text(r#"{"stacktrace":{"frames":[]}}"#).is_ok());
     assert!(admit_text(r#"{"threads":{"values":[]}}"#).is_ok());
 }

@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
 
 /// A directory of files.
 pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
@@ -46,10 +49,21 @@ pub trait FileSystem: Clone + Debug + Send + Sync + 'static {
     fn read(&self, file: &Self::File, offset: u32, length: u32) -> io::Result<Vec<u8>>;
     /// Reads a file.
     fn read_all(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// How many bytes a file has that was opened for reading.
+    fn length(&self, file: &Self::File) -> io::Result<u32>;
     /// Removes a file. It may be back after a crash, until [`FileSystem::sync_directory`].
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Gives a file another name, in the place of a file that has it already. It may have the old one after a crash, until
+    /// [`FileSystem::sync_directory`].
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Makes the names of files safe from a crash.
     fn sync_directory(&self) -> io::Result<()>;
+}
+
+/// Whether an error says that the disk does not give what is there: a sector is bad, or a file system with checksums finds
+/// a block changed. Other errors are about the system, and say nothing of what is on the disk.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::IO)
 }
 
 /// A directory on the disk.
@@ -154,8 +168,16 @@ impl FileSystem for Directory {
         fs::read(self.path.join(name))
     }
 
+    fn length(&self, file: &File) -> io::Result<u32> {
+        u32::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::FileTooLarge.into())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn sync_directory(&self) -> io::Result<()> {

@@ -23,6 +23,8 @@
 //! Embedded stores such as redb, fjall and raft-engine keep an index, a memtable or a compaction, which a queue has no use
 //! for: all that is needed is to append, to sync once for many, and to remove whole files.
 
+mod content;
+mod damaged;
 pub mod fs;
 mod read;
 pub mod record;
@@ -32,15 +34,16 @@ mod settled;
 
 use std::{io, ops::Range};
 
+pub use self::{
+    damaged::keep_damaged,
+    read::{ReadError, Reader},
+    record::{Record, RecordError},
+    recovery::{Damage, Lost, Recovered, RecoveredRecord},
+    settled::note,
+};
 use self::{
     fs::FileSystem,
     segment::{Header, name, size},
-};
-pub use self::{
-    read::{ReadError, Reader},
-    record::{Record, RecordError},
-    recovery::{Damage, Recovered, RecoveredRecord},
-    settled::note,
 };
 
 /// Where a record is.
@@ -64,6 +67,17 @@ pub enum OpenError {
         directory: String,
         /// What the system says.
         source: io::Error,
+    },
+    /// So much cannot be read that not all of it would be kept.
+    #[error(
+        "{segments} segments of the log in {directory} cannot be read, or not all of them: that is more than a bad block. \
+         Start again when the disk gives them, or move them away: the events in them are lost then"
+    )]
+    Unreadable {
+        /// The directory.
+        directory: String,
+        /// How many segments.
+        segments: usize,
     },
     /// A segment was written by another version.
     #[error(

@@ -134,6 +134,12 @@ impl Record {
     }
 }
 
+/// How many bytes the record has that `bytes` begin with, as it says itself; it may be damaged.
+pub(super) fn framed_length(bytes: &[u8]) -> Option<usize> {
+    let (length, _) = bytes.strip_prefix(&MARK)?.split_first_chunk::<4>()?;
+    Some(FRAME + body_length(*length).ok()?)
+}
+
 /// The group and the body of the record that `bytes` begin with, checked.
 fn body(bytes: &[u8]) -> Result<(u32, &[u8]), RecordError> {
     let (mark, rest) = bytes.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
@@ -143,15 +149,17 @@ fn body(bytes: &[u8]) -> Result<(u32, &[u8]), RecordError> {
     let (length, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
     let (group, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
     let (found, rest) = rest.split_first_chunk::<4>().ok_or(RecordError::CutOff)?;
-    let body_length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| RecordError::Length)?;
-    if !(HEAD..=MAX_BODY).contains(&body_length) {
-        return Err(RecordError::Length);
-    }
-    let body = rest.get(..body_length).ok_or(RecordError::CutOff)?;
+    let body = rest.get(..body_length(*length)?).ok_or(RecordError::CutOff)?;
     if checksum(*length, *group, body) != u32::from_le_bytes(*found) {
         return Err(RecordError::Checksum);
     }
     Ok((u32::from_le_bytes(*group), body))
+}
+
+/// How many bytes a body has, if it can have so many.
+fn body_length(length: [u8; 4]) -> Result<usize, RecordError> {
+    let length = usize::try_from(u32::from_le_bytes(length)).map_err(|_| RecordError::Length)?;
+    if (HEAD..=MAX_BODY).contains(&length) { Ok(length) } else { Err(RecordError::Length) }
 }
 
 fn checksum(length: [u8; 4], group: [u8; 4], body: &[u8]) -> u32 {

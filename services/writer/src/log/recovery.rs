@@ -3,18 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io,
-    ops::Range,
 };
 
 use mesher_common::id::ProjectId;
 
+use self::scan::{Missing, Scan, scan};
 use super::{
     OpenError, Position,
+    content::Content,
+    damaged::{self, MAX_KEPT},
     fs::FileSystem,
-    record::{MARK, Record},
     segment::{HEADER, Header, name, number, size, unknown_format},
     settled,
 };
+
+mod scan;
 
 /// What a log holds.
 #[derive(Debug, Default)]
@@ -23,13 +26,13 @@ pub struct Recovered {
     pub unsettled: usize,
     /// How many more there are, which are noted as settled.
     pub settled: usize,
-    /// The places where the disk did not keep what was written.
+    /// The places where the disk did not keep what was written, or does not give it.
     pub damage: Vec<Damage>,
     /// How many bytes of groups that were never acknowledged are not whole.
     pub torn_bytes: u64,
     /// The segments that there are, and how many bytes each has.
     pub segments: BTreeMap<u64, u32>,
-    /// The number of the last segment; 0 where there is none.
+    /// The number of the last segment, also if it is only [kept](super::keep_damaged); 0 where there is none.
     pub last_segment: u64,
     /// How far the last segment that was kept is acknowledged for certain.
     pub(super) before: Header,
@@ -49,30 +52,37 @@ pub struct RecoveredRecord {
 /// A part of a segment that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The segment's file name.
-    pub segment: String,
+    /// The segment's number.
+    pub segment: u64,
     /// Where it begins, in bytes.
     pub offset: u32,
     /// How many bytes it has.
     pub length: u32,
+    /// What is lost by it.
+    pub lost: Lost,
 }
 
-/// What was found in a segment.
-#[derive(Debug, Default)]
-struct Scan {
-    segment: u64,
-    length: u32,
-    /// Whether it begins as a segment does.
-    has_header: bool,
-    has_records: bool,
-    /// Where the last good record ends.
-    end: u32,
-    /// Where the zeros begin that it ends with: it grows by zeros, and what is behind them was never written.
-    zeros: u32,
-    /// What lies between good records and is none.
-    gaps: Vec<Range<u32>>,
-    /// How many bytes are acknowledged for certain, by what its records say.
-    acknowledged: u32,
+impl Damage {
+    /// The name of the file that it is in.
+    pub fn file(&self) -> String {
+        name(self.segment)
+    }
+
+    /// The name that the file is [kept](super::keep_damaged) under once the rest of it is settled.
+    pub fn kept_as(&self) -> String {
+        damaged::kept_name(self.segment)
+    }
+}
+
+/// What is lost by damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// No event: it is where the segment says what it is.
+    Header,
+    /// No event: those that were there are noted as settled.
+    Settled,
+    /// Events, or parts of a group that was never acknowledged, where the disk does not give what could tell.
+    Events,
 }
 
 /// Reads all segments, one after the other, and cuts off the torn tail of each. Gives the records that are not noted as
@@ -89,21 +99,23 @@ pub(super) fn recover<F: FileSystem>(
         // Another segment may get the number.
         settled::remove(fs, *segment).map_err(io)?;
     }
-    let mut recovered =
-        Recovered { last_segment: segments.last().copied().unwrap_or(0), ..Recovered::default() };
+    let kept = names.iter().filter_map(|name| damaged::number(name));
+    // A number is used once, also of what is only kept.
+    let last_segment = segments.iter().copied().chain(kept).max().unwrap_or(0);
+    let mut recovered = Recovered { last_segment, ..Recovered::default() };
     let mut scans = Vec::with_capacity(segments.len());
     // What segments say of those before them.
     let mut acknowledged = HashMap::new();
     for segment in segments {
-        let bytes = fs.read_all(&name(segment)).map_err(io)?;
-        if let Some(found) = unknown_format(&bytes) {
+        let content = Content::read(fs, &name(segment)).map_err(io)?;
+        if let Some(found) = unknown_format(&content.bytes) {
             return Err(OpenError::UnknownFormat {
                 directory: fs.directory(),
                 segment: name(segment),
                 found,
             });
         }
-        if let Some(header) = Header::decode(&bytes) {
+        if let Some(header) = Header::decode(&content.bytes) {
             let known = acknowledged.entry(header.before).or_insert(0);
             *known = header.acknowledged.max(*known);
         }
@@ -116,7 +128,12 @@ pub(super) fn recover<F: FileSystem>(
                 take(record);
             }
         };
-        scans.push(scan(&bytes, segment, tell).map_err(io)?);
+        scans.push(scan(content, segment, &settled, tell).map_err(io)?);
+    }
+    let unreadable = scans.iter().filter(|scan| scan.has_unreadable()).count();
+    if unreadable > MAX_KEPT {
+        // They would not all be kept, and what cannot be read now may be read later.
+        return Err(OpenError::Unreadable { directory: fs.directory(), segments: unreadable });
     }
     for mut scan in scans {
         let said = acknowledged.get(&scan.segment).copied().unwrap_or(0);
@@ -129,32 +146,29 @@ pub(super) fn recover<F: FileSystem>(
 
 /// Tells what is torn in a segment from what is lost, and cuts off what is torn at its end.
 fn mend<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::Result<()> {
-    let name = name(scan.segment);
-    if !scan.has_header && !scan.has_records && scan.acknowledged == 0 {
-        // A crash came while the segment was begun.
+    let Scan { segment, acknowledged, .. } = *scan;
+    let name = name(segment);
+    if scan.was_only_begun() {
         recovered.torn_bytes += u64::from(scan.zeros);
         return fs.remove(&name);
     }
     // Whatever can be told of what is lost stays where it is.
-    let is_cut = scan.end >= scan.acknowledged && scan.end < scan.length;
-    recovered.segments.insert(scan.segment, if is_cut { scan.end } else { scan.length });
-    recovered.before = Header { before: scan.segment, acknowledged: scan.acknowledged };
+    let is_cut = scan.has_torn_tail();
+    recovered.segments.insert(segment, if is_cut { scan.end } else { scan.length });
+    recovered.before = Header { before: segment, acknowledged };
     if !scan.has_header {
-        recovered.damage.push(Damage { segment: name.clone(), offset: 0, length: size(HEADER)? });
+        recovered.damage.push(Damage { segment, offset: 0, length: size(HEADER)?, lost: Lost::Header });
     }
-    // It may be shorter than what was acknowledged, and even than its header, which is told already.
-    let begin = if scan.has_header { scan.end } else { scan.end.max(size(HEADER)?) };
-    let tail = begin..scan.zeros.max(scan.acknowledged).max(begin);
-    for gap in scan.gaps.iter().chain([&tail]) {
-        let lost = gap.start..gap.end.min(scan.acknowledged);
+    for Missing { lost, is_settled, torn } in scan.missing() {
         if !lost.is_empty() {
             recovered.damage.push(Damage {
-                segment: name.clone(),
+                segment,
                 offset: lost.start,
                 length: lost.end - lost.start,
+                lost: if is_settled { Lost::Settled } else { Lost::Events },
             });
         }
-        recovered.torn_bytes += u64::from(gap.end - gap.start.max(lost.end));
+        recovered.torn_bytes += u64::from(torn);
     }
     if is_cut {
         let mut file = fs.open(&name)?;
@@ -164,10 +178,10 @@ fn mend<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::Re
         // Nothing is appended to it any more.
         fs.release(&name);
     }
-    if scan.end > scan.acknowledged {
+    for part in scan.unsynced() {
         // The last group may have been written, and not synced, when the process was killed. Its records are given all the same,
         // and where one of them is a copy, the other copy goes.
-        match fs.rewrite(&name, scan.acknowledged..scan.end) {
+        match fs.rewrite(&name, part) {
             // It is written over itself, for which some file systems need room all the same. Without any, nothing can be done about
             // it but to store the events soon.
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
@@ -181,43 +195,4 @@ fn mend<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::Re
         }
     }
     Ok(())
-}
-
-/// Reads a segment, and gives its records to `take`.
-fn scan(bytes: &[u8], segment: u64, mut take: impl FnMut(RecoveredRecord)) -> io::Result<Scan> {
-    let mut scan = Scan {
-        segment,
-        length: size(bytes.len())?,
-        has_header: Header::decode(bytes).is_some(),
-        end: size(HEADER.min(bytes.len()))?,
-        zeros: size(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1))?,
-        ..Scan::default()
-    };
-    let mut at = HEADER;
-    while at < bytes.len() {
-        let Ok((record, group)) = Record::decode_with_group(&bytes[at..]) else {
-            // The next place where a record may begin.
-            match find(&bytes[at + 1..]) {
-                Some(distance) => at += 1 + distance,
-                None => break,
-            }
-            continue;
-        };
-        let (offset, length) = (size(at)?, size(record.length())?);
-        if offset > scan.end {
-            scan.gaps.push(scan.end..offset);
-        }
-        let position = Position { segment, offset, length };
-        let Record { project, received_at, .. } = record;
-        take(RecoveredRecord { position, project, received_at });
-        scan.has_records = true;
-        scan.acknowledged = scan.acknowledged.max(group);
-        at += record.length();
-        scan.end = size(at)?;
-    }
-    Ok(scan)
-}
-
-fn find(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(MARK.len()).position(|window| window == MARK)
 }

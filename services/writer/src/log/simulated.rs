@@ -8,10 +8,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use self::file::{BLOCK, File};
 use super::fs::FileSystem;
 
-/// A crash keeps a block or loses it.
-const BLOCK: usize = 64;
+mod file;
 
 /// A way to the file system. What is done by way of it fails after the next crash or kill: whoever held it is dead.
 #[derive(Clone, Debug, Default)]
@@ -40,59 +40,17 @@ impl Call {
 #[derive(Debug, Default)]
 struct State {
     life: u64,
-    files: BTreeMap<String, SimulatedFile>,
+    files: BTreeMap<String, File>,
     /// Files that were removed, until the directory is synced.
-    removed: BTreeMap<String, SimulatedFile>,
+    removed: BTreeMap<String, File>,
+    /// The old names of files that have new ones, until the directory is synced.
+    renamed: BTreeMap<String, String>,
     /// How many calls succeed until one fails.
     fails_after: Option<usize>,
     /// The calls that fail each time.
     failing: BTreeSet<Call>,
     /// How many bytes the files may have in all.
     capacity: Option<usize>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct SimulatedFile {
-    content: Vec<u8>,
-    /// What was synced.
-    durable: Vec<u8>,
-    /// What a failed sync covered: a system may think it clean, and no later sync writes it.
-    doubtful: Range<usize>,
-    named: bool,
-}
-
-impl SimulatedFile {
-    /// Where what differs from what was synced begins.
-    fn unsynced_from(&self) -> usize {
-        self.content.iter().zip(&self.durable).take_while(|(now, before)| now == before).count()
-    }
-
-    fn crash(&mut self, choices: &mut Choices) {
-        // That it grew or was cut off may be known or not.
-        let (before, now) = (self.durable.len(), self.content.len());
-        let length = if now < before && choices.below(2) == 0 {
-            now
-        } else {
-            before + choices.below(now.saturating_sub(before) + 1)
-        };
-        let keeps_all = choices.below(3) == 0;
-        let mut content = self.content.clone();
-        // What was cut off is still there if that is forgotten.
-        content.extend(self.durable.iter().skip(now));
-        content.truncate(length);
-        self.durable.resize(length, 0);
-        for start in (0..length).step_by(BLOCK) {
-            let block = start..length.min(start + BLOCK);
-            if content[block.clone()] != self.durable[block.clone()] && !keeps_all && choices.below(2) == 0 {
-                content[block.clone()].copy_from_slice(&self.durable[block.clone()]);
-            }
-            let lost = block.start.max(self.doubtful.start)..block.end.min(self.doubtful.end);
-            if !lost.is_empty() && !keeps_all && choices.below(2) == 0 {
-                content[lost].fill(0);
-            }
-        }
-        *self = Self { durable: content.clone(), content, doubtful: 0..0, named: true };
-    }
 }
 
 /// A generator of choices: small, and the same for the same seed.
@@ -136,7 +94,7 @@ impl Simulated {
         self.state()
     }
 
-    /// Has everything succeed.
+    /// Has everything succeed, but for the reading of what cannot be read.
     pub(crate) fn heal(&self) {
         let mut state = self.state();
         state.fails_after = None;
@@ -151,6 +109,7 @@ impl Simulated {
             life: state.life,
             files: state.files.clone(),
             removed: state.removed.clone(),
+            renamed: state.renamed.clone(),
             ..State::default()
         };
         Self { state: Arc::new(Mutex::new(copy)), life: state.life }
@@ -168,6 +127,13 @@ impl Simulated {
     pub(crate) fn crash(&self, choices: &mut Choices) -> Self {
         let next = self.kill();
         let mut state = self.state();
+        for (to, from) in std::mem::take(&mut state.renamed) {
+            if choices.below(2) == 0
+                && let Some(file) = state.files.remove(&to)
+            {
+                state.files.insert(from, file);
+            }
+        }
         for (name, file) in std::mem::take(&mut state.removed) {
             if choices.below(2) == 0 {
                 state.files.entry(name).or_insert(file);
@@ -189,6 +155,22 @@ impl Simulated {
         file.durable = file.content.clone();
     }
 
+    /// Has the disk not give the blocks of a part any more, whatever is written there.
+    pub(crate) fn make_unreadable(&self, name: &str, part: Range<usize>) {
+        let mut state = self.state();
+        state.files.get_mut(name).unwrap().unreadable.extend(part.start / BLOCK..part.end.div_ceil(BLOCK));
+    }
+
+    /// Has the disk give all blocks again.
+    pub(crate) fn make_readable(&self) {
+        self.state().files.values_mut().for_each(|file| file.unreadable.clear());
+    }
+
+    /// Whether the disk gives a part of a file.
+    pub(crate) fn is_readable(&self, name: &str, part: &Range<usize>) -> bool {
+        self.state().files[name].is_readable(part)
+    }
+
     /// What a file holds.
     pub(crate) fn content(&self, name: &str) -> Vec<u8> {
         self.state().files[name].content.clone()
@@ -196,8 +178,7 @@ impl Simulated {
 
     /// Has a file hold something else, synced.
     pub(crate) fn replace(&self, name: &str, content: Vec<u8>) {
-        let file = SimulatedFile { durable: content.clone(), content, doubtful: 0..0, named: true };
-        self.state().files.insert(name.to_owned(), file);
+        self.state().files.insert(name.to_owned(), File::synced(content));
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -243,7 +224,7 @@ impl State {
         self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.used()))
     }
 
-    fn file(&mut self, name: &str) -> io::Result<&mut SimulatedFile> {
+    fn file(&mut self, name: &str) -> io::Result<&mut File> {
         self.files.get_mut(name).ok_or_else(missing)
     }
 }
@@ -268,7 +249,7 @@ impl FileSystem for Simulated {
         if state.files.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        state.files.insert(name.to_owned(), SimulatedFile::default());
+        state.files.insert(name.to_owned(), File::default());
         Ok(name.to_owned())
     }
 
@@ -325,6 +306,7 @@ impl FileSystem for Simulated {
         let file = state.file(name)?;
         let part = usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap();
         assert!(part.end <= file.content.len(), "{part:?} of {name}");
+        file.read(part.clone())?;
         // What is written again is not taken for written any more.
         if part.end >= file.doubtful.end {
             file.doubtful.end = part.start.clamp(file.doubtful.start, file.doubtful.end);
@@ -347,16 +329,18 @@ impl FileSystem for Simulated {
 
     fn read(&self, file: &String, offset: u32, length: u32) -> io::Result<Vec<u8>> {
         let mut state = self.call(Call::Look)?;
-        let content = &state.file(file)?.content;
         let (from, length) = (usize::try_from(offset).unwrap(), usize::try_from(length).unwrap());
-        content
-            .get(from..from + length)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        state.file(file)?.read(from..from + length)
     }
 
     fn read_all(&self, name: &str) -> io::Result<Vec<u8>> {
-        Ok(self.call(Call::Look)?.file(name)?.content.clone())
+        let mut state = self.call(Call::Look)?;
+        let file = state.file(name)?;
+        file.read(0..file.content.len())
+    }
+
+    fn length(&self, file: &String) -> io::Result<u32> {
+        Ok(u32::try_from(self.call(Call::Look)?.file(file)?.content.len()).unwrap())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -368,9 +352,18 @@ impl FileSystem for Simulated {
         Ok(())
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.call(Call::Remove)?;
+        let file = state.files.remove(from).ok_or_else(missing)?;
+        state.files.insert(to.to_owned(), file);
+        state.renamed.insert(to.to_owned(), from.to_owned());
+        Ok(())
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         let mut state = self.call(Call::SyncDirectory)?;
         state.removed.clear();
+        state.renamed.clear();
         for file in state.files.values_mut() {
             file.named = true;
         }

@@ -1,5 +1,6 @@
 //! The log on a file system that fails and crashes.
 
+mod damage;
 mod model;
 
 use mesher_common::id::{EventId, ProjectId};
@@ -28,6 +29,16 @@ fn record(number: u64) -> Record {
     }
 }
 
+/// The damage that has cost a record.
+fn lost(Position { segment, offset, length }: Position) -> Damage {
+    Damage { segment, offset, length, lost: Lost::Events }
+}
+
+/// The damage of the first segment's header.
+fn header() -> Damage {
+    Damage { segment: 1, offset: 0, length: size(HEADER).unwrap(), lost: Lost::Header }
+}
+
 /// Opens a log, and gives what was found of it, and where the records are.
 fn open<F: FileSystem>(fs: F, segment_bytes: u32) -> Result<(Log<F>, Recovered, Vec<Position>), OpenError> {
     let mut found = Vec::new();
@@ -51,7 +62,7 @@ proptest! {
         let hit = positions.iter().position(|at| (at.offset + at.length) as usize > offset).unwrap();
         let left: Vec<Position> =
             positions.iter().enumerate().filter(|(index, _)| *index != hit).map(|(_, at)| *at).collect();
-        let damage = Damage { segment: name(1), offset: positions[hit].offset, length: positions[hit].length };
+        let damage = lost(positions[hit]);
 
         // While the next segment is there, it is known how far this one was acknowledged.
         let copy = Simulated::default();
@@ -67,8 +78,8 @@ proptest! {
         fs.remove(&name(2)).unwrap();
         let (_, recovered, found) = open(fs, 1 << 20).unwrap();
         prop_assert_eq!(found, left);
-        let (lost, torn) = if hit < 16 { (vec![damage], 0) } else { (vec![], positions[hit].length) };
-        prop_assert_eq!(recovered.damage, lost);
+        let (gone, torn) = if hit < 16 { (vec![damage], 0) } else { (vec![], positions[hit].length) };
+        prop_assert_eq!(recovered.damage, gone);
         prop_assert_eq!(recovered.torn_bytes, u64::from(torn));
     }
 }
@@ -104,8 +115,7 @@ fn an_acknowledged_tail_that_is_gone_is_damage() {
     content.truncate(positions[1].offset as usize);
     fs.replace(&name(1), content);
     let (_, recovered, _) = open(fs, SEGMENT).unwrap();
-    let lost = Damage { segment: name(1), offset: positions[1].offset, length: positions[1].length };
-    assert_eq!(recovered.damage, [lost]);
+    assert_eq!(recovered.damage, [lost(positions[1])]);
 }
 
 #[test]
@@ -113,14 +123,12 @@ fn a_segment_that_is_cut_off_in_its_header_is_damaged_there_and_behind_it() {
     for length in 0..HEADER {
         let fs = Simulated::default();
         let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
-        let lost = log.commit(&[record(0)]).unwrap()[0];
+        let gone = log.commit(&[record(0)]).unwrap()[0];
         log.seal();
         let kept = log.commit(&[record(2)]).unwrap()[0];
         fs.replace(&name(1), fs.content(&name(1))[..length].to_vec());
         let (_, recovered, found) = open(fs, SEGMENT).unwrap();
-        let damage = |offset, length| Damage { segment: name(1), offset, length };
-        let header = size(HEADER).unwrap();
-        assert_eq!(recovered.damage, [damage(0, header), damage(lost.offset, lost.length)], "{length}");
+        assert_eq!(recovered.damage, [header(), lost(gone)], "{length}");
         assert_eq!(found, [kept]);
     }
 }
@@ -229,7 +237,7 @@ fn a_damaged_header_costs_no_record() {
         fs.damage(&name(1), offset);
         let (_, recovered, found) = open(fs, SEGMENT).unwrap();
         assert_eq!(found[0], position);
-        assert_eq!(recovered.damage, [Damage { segment: name(1), offset: 0, length: size(HEADER).unwrap() }]);
+        assert_eq!(recovered.damage, [header()]);
     }
 }
 
@@ -265,7 +273,17 @@ fn it_works_on_a_real_directory() {
     let found: Vec<Record> = found.iter().map(|position| Reader::new(&fs).read(*position).unwrap()).collect();
     assert_eq!(found, (0..30).map(record).collect::<Vec<_>>());
     drop(log);
-    remove(&fs, &recovered.segments.into_keys().collect::<Vec<_>>()).unwrap();
-    assert_eq!(open(fs, SEGMENT).unwrap().2, []);
+    let mut segments: Vec<u64> = recovered.segments.into_keys().collect();
+    let length = std::fs::metadata(directory.join(name(segments[0]))).unwrap().len();
+    assert_eq!(u64::from(fs.length(&fs.open_to_read(&name(segments[0])).unwrap()).unwrap()), length);
+    keep_damaged(&fs, &segments.split_off(1)).unwrap();
+    remove(&fs, &segments).unwrap();
+    assert_eq!(open(fs.clone(), SEGMENT).unwrap().2, []);
+    let kept = fs.list().unwrap();
+    assert_eq!(kept.len(), 4);
+    for name in kept {
+        assert!(name.ends_with(".damaged"));
+        fs.remove(&name).unwrap();
+    }
     std::fs::remove_dir(directory).unwrap();
 }

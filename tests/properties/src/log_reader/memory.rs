@@ -104,6 +104,17 @@ impl FileSystem for Memory {
         self.with(name, |content| Ok(content.clone()))
     }
 
+    fn length(&self, file: &String) -> io::Result<u32> {
+        self.with(file, |content| Ok(u32::try_from(content.len()).unwrap_or(u32::MAX)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = self.lock();
+        let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), content);
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.lock().remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

@@ -23,6 +23,9 @@ enum Step {
     Fail(Call),
     FillUp(usize),
     Heal,
+    /// Have the disk not give some blocks of a file that is there, by a seed, or all of them again.
+    MakeUnreadable(u64),
+    MakeReadable,
     /// Crash and open again; the seed decides what is left.
     Crash(u64),
     /// Only the process dies.
@@ -38,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => proptest::sample::select(&Call::CHANGES[..]).prop_map(Step::Fail),
         1 => (0..300_usize).prop_map(Step::FillUp),
         2 => Just(Step::Heal),
+        1 => any::<u64>().prop_map(Step::MakeUnreadable),
+        1 => Just(Step::MakeReadable),
         2 => any::<u64>().prop_map(Step::Crash),
         1 => Just(Step::Kill),
     ]
@@ -51,6 +56,8 @@ struct Model {
     /// Those that were noted as settled, as long as no note failed.
     settled: Vec<u64>,
     has_failed: bool,
+    /// Whether some blocks cannot be read: those of notes may be among them.
+    is_unreadable: bool,
     /// Those that were ever noted as settled, whether or not the notes were kept.
     noted: BTreeSet<u64>,
 }
@@ -69,19 +76,45 @@ impl Model {
 
     /// Fails unless what was recovered is what was acknowledged, in order, and nothing that was never sent or twice.
     fn check(&self, fs: &Simulated, recovered: &Recovered, found: &[Position]) {
-        assert_eq!(recovered.damage, [], "a crash tears what was not acknowledged, it does not damage");
+        for Damage { segment, offset, length, .. } in &recovered.damage {
+            let part = *offset as usize..(offset + length) as usize;
+            let is_readable = fs.is_readable(&name(*segment), &part);
+            assert!(!is_readable, "a crash tears what was not acknowledged, it does not damage");
+        }
         let found: Vec<u64> =
             found.iter().map(|position| number_of(&Reader::new(fs).read(*position).unwrap())).collect();
         assert!(found.is_sorted_by(|a, b| a < b), "in order and once: {found:?}");
         assert!(found.iter().all(|number| *number < self.sent));
-        for (number, _) in self.acknowledged.values().flatten() {
-            assert!(found.contains(number), "{number} was acknowledged, and is lost: {found:?}");
+        for (segment, of_segment) in &self.acknowledged {
+            for (number, offset) in of_segment {
+                let part = *offset as usize..*offset as usize + record(*number).length();
+                let is_lost = !found.contains(number);
+                // Zeros that a record ends with cannot be told from those behind it.
+                let is_told = || {
+                    recovered.damage.iter().any(|damage| {
+                        let told = damage.offset as usize..(damage.offset + damage.length) as usize;
+                        damage.segment == *segment && told.contains(&part.start)
+                    })
+                };
+                let may_be = || !fs.is_readable(&name(*segment), &part) && is_told();
+                assert!(!is_lost || may_be(), "{number} was acknowledged, and is lost: {found:?}");
+            }
         }
-        if !self.has_failed {
+        if !self.has_failed && !self.is_unreadable {
             for number in &self.settled {
                 assert!(!found.contains(number), "{number} is settled, and was noted to be: {found:?}");
             }
         }
+    }
+}
+
+/// Has the disk not give some blocks of a file.
+fn make_unreadable(fs: &Simulated, choices: &mut Choices) {
+    let names = fs.names();
+    if !names.is_empty() {
+        let name = &names[choices.below(names.len())];
+        let from = choices.below(fs.content(name).len() + 1);
+        fs.make_unreadable(name, from..from + 1 + choices.below(100));
     }
 }
 
@@ -93,7 +126,7 @@ proptest! {
         let mut fs = Simulated::default();
         let mut model = Model::default();
         let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
-        for step in steps.into_iter().chain([Step::Crash(7), Step::Crash(8)]) {
+        for step in steps.into_iter().chain([Step::Crash(7), Step::MakeReadable, Step::Crash(8)]) {
             match step {
                 Step::Commit(count) => {
                     let numbers: Vec<u64> = (model.sent..).take(count).collect();
@@ -128,6 +161,16 @@ proptest! {
                 Step::Fail(call) => fs.fail(call),
                 Step::FillUp(room) => fs.fill_up(room),
                 Step::Heal => fs.heal(),
+                Step::MakeUnreadable(seed) => {
+                    model.is_unreadable = true;
+                    make_unreadable(&fs, &mut Choices(seed));
+                }
+                Step::MakeReadable => {
+                    model.is_unreadable = false;
+                    // What was torn of notes that could not be read was not cut off.
+                    model.has_failed = true;
+                    fs.make_readable();
+                }
                 Step::Crash(_) | Step::Kill => {
                     fs = match step {
                         Step::Crash(seed) => {
@@ -137,7 +180,12 @@ proptest! {
                         }
                         _ => fs.kill(),
                     };
-                    let (reopened, recovered, found) = open(fs.clone(), SEGMENT).unwrap();
+                    let opened = open(fs.clone(), SEGMENT).or_else(|error| {
+                        assert!(matches!(error, OpenError::Unreadable { .. }), "{error}");
+                        fs.make_readable();
+                        open(fs.clone(), SEGMENT)
+                    });
+                    let (reopened, recovered, found) = opened.unwrap();
                     model.check(&fs, &recovered, &found);
                     model.is_given(&fs, &found);
                     model.settled.clear();

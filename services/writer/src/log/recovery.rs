@@ -184,7 +184,9 @@ fn mend<F: FileSystem>(fs: &F, scan: &Scan, recovered: &mut Recovered) -> io::Re
         match fs.rewrite(&name, part) {
             // It is written over itself, for which some file systems need room all the same. Without any, nothing can be done about
             // it but to store the events soon.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
                 tracing::warn!(
                     directory = fs.directory(),
                     segment = name,

@@ -51,6 +51,8 @@ struct State {
     failing: BTreeSet<Call>,
     /// How many bytes the files may have in all.
     capacity: Option<usize>,
+    /// What fails to be written again, and for what.
+    rewriting: Option<io::ErrorKind>,
 }
 
 /// A generator of choices: small, and the same for the same seed.
@@ -94,9 +96,15 @@ impl Simulated {
         self.state()
     }
 
+    /// Has what is written again fail for this, until [`Simulated::heal`].
+    pub(crate) fn fail_to_rewrite(&self, kind: io::ErrorKind) {
+        self.state().rewriting = Some(kind);
+    }
+
     /// Has everything succeed, but for the reading of what cannot be read.
     pub(crate) fn heal(&self) {
         let mut state = self.state();
+        state.rewriting = None;
         state.fails_after = None;
         state.failing.clear();
         state.capacity = None;
@@ -303,6 +311,9 @@ impl FileSystem for Simulated {
 
     fn rewrite(&self, name: &str, part: Range<u32>) -> io::Result<()> {
         let mut state = self.call(Call::Write)?;
+        if let Some(kind) = state.rewriting {
+            return Err(kind.into());
+        }
         let file = state.file(name)?;
         let part = usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap();
         assert!(part.end <= file.content.len(), "{part:?} of {name}");

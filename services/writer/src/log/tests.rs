@@ -190,6 +190,19 @@ fn a_disk_without_room_for_zeros_takes_records_to_its_last_bytes() {
 }
 
 #[test]
+fn a_disk_or_a_quota_without_room_to_write_the_last_group_again_keeps_nothing_from_being_given() {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
+    for (kind, is_opened) in [(StorageFull, true), (QuotaExceeded, true), (PermissionDenied, false)] {
+        let fs = Simulated::default();
+        let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
+        let position = log.commit(&[record(0)]).unwrap()[0];
+        fs.fail_to_rewrite(kind);
+        let opened = open(fs, SEGMENT).map(|(_, _, found)| found);
+        assert_eq!(opened.ok(), is_opened.then(|| vec![position]), "{kind}");
+    }
+}
+
+#[test]
 fn what_a_failed_group_leaves_behind_is_no_damage() {
     for (seed, call) in (0..100).zip([Call::Truncate, Call::Sync].into_iter().cycle()) {
         let fs = Simulated::default();

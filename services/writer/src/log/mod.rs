@@ -11,14 +11,18 @@
 //! was given is synced, unless the disk had no room to write it again, which is warned of.
 //!
 //! A crash may tear the group that was being written, at its end or in the middle: a file system writes blocks in any order.
-//! A fault of the disk may damage what was acknowledged. What cannot be read is told apart by how far its segment is known
-//! to be acknowledged: each record says where its group begins, and each segment how far the one before had come. What lies
-//! below is lost, which is reported and counted; what lies beyond was never promised, and is cut off or passed over. Only of
-//! the last group of a segment that was the last one at some start it cannot be told whether it was torn or damaged, and groups
-//! in front of it that the disk gave back as zeros cannot be told from what was never written. A failed write or sync leaves it
-//! unknown what is on the disk, so nothing is ever appended to that segment again: it is cut back to its last acknowledged
-//! byte if the disk lets it, and the next group begins a new one. Zeros at the end of a segment are what it grew by, and
-//! nothing was written there yet.
+//! A fault of the disk may damage what was acknowledged, or keep blocks to itself. What was changed is told apart by how far
+//! its segment is known to be acknowledged: each record says where its group begins, and each segment how far the one before
+//! had come. What lies below is lost, which is reported and counted; what lies beyond was never promised, and is cut off or
+//! passed over. A block that cannot be read is lost wherever it is, for a crash does not do that; it stays as it is.
+//!
+//! It cannot be told whether the last group of a segment was torn or damaged where the segment behind it does not say it: there
+//! was none yet at some start, it was removed first, or its header is damaged, too. Nor can groups in front of it that the disk
+//! gave back as zeros be told from what was never written.
+//!
+//! A failed write or sync leaves it unknown what is on the disk, so nothing is ever appended to that segment again: it is cut
+//! back to its last acknowledged byte if the disk lets it, and the next group begins a new one. Zeros at the end of a segment
+//! are what it grew by, and nothing was written there yet.
 //!
 //! Embedded stores such as redb, fjall and raft-engine keep an index, a memtable or a compaction, which a queue has no use
 //! for: all that is needed is to append, to sync once for many, and to remove whole files.
@@ -61,7 +65,7 @@ pub struct Position {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory or a segment in it cannot be read or written.
-    #[error("the log in {directory}: {source}")]
+    #[error("the log in {directory} cannot be read or written")]
     Io {
         /// The directory.
         directory: String,
@@ -79,9 +83,11 @@ pub enum OpenError {
         /// How many segments.
         segments: usize,
     },
-    /// A segment was written by another version.
+    /// A segment was written by another version, or the byte that says so is damaged: it has no checksum.
     #[error(
-        "{segment} in {directory} has the format {found}, and this version of Mesher knows only {before} and {known}",
+        "{segment} in {directory} has the format {found}, and this version of Mesher knows only {before} and {known}: start \
+         the version that wrote it. If none but this one ever ran here, byte 7 of the file is damaged: move the file away, \
+         and what is in the others is stored",
         before = segment::FORMAT_BEFORE,
         known = segment::FORMAT
     )]

@@ -222,11 +222,29 @@ fn what_a_failed_group_leaves_behind_is_no_damage() {
 fn a_format_of_another_version_is_refused() {
     let fs = Simulated::default();
     let (mut log, ..) = open(fs.clone(), SEGMENT).unwrap();
-    log.commit(&[record(1)]).unwrap();
+    let first = log.commit(&[record(1)]).unwrap();
+    log.seal();
+    let second = log.commit(&[record(2)]).unwrap();
     fs.damage(&name(1), 7);
-    let error = open(fs, SEGMENT).unwrap_err();
+    let error = open(fs.clone(), SEGMENT).unwrap_err();
     assert!(matches!(error, OpenError::UnknownFormat { .. }), "{error}");
-    assert!(error.to_string().contains("knows only 2 and 3"), "{error}");
+    for part in [&name(1), "knows only 2 and 3", "byte 7 of the file is damaged: move the file away"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    fs.rename(&name(1), "elsewhere").unwrap();
+    assert_eq!(open(fs.clone(), SEGMENT).unwrap().2, second);
+    // Somebody mends it.
+    fs.damage("elsewhere", 7);
+    fs.rename("elsewhere", &name(1)).unwrap();
+    assert_eq!(open(fs, SEGMENT).unwrap().2, [first, second].concat());
+}
+
+#[test]
+fn what_the_system_says_stands_in_an_error_once() {
+    let fs = Simulated::default();
+    fs.fail(Call::Look);
+    let error = format!("{:#}", anyhow::Error::from(open(fs, SEGMENT).unwrap_err()));
+    assert_eq!(error, "the log in simulated cannot be read or written: simulated failure");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn fill(
                 filled.push_str(&text(&param, limit));
             }
             None if matches!(found, Some(Placeholder { what: What::Sign, .. })) => {
-                filled.push(char::from(sign))
+                filled.push(char::from(sign));
             }
             None => filled.push_str(&rest[at..=at + length]),
         }
@@ -143,7 +143,7 @@ mod tests {
     fn parameters_stand_where_they_belong() {
         for (template, params, expected) in [
             ("User %s is gone", r#"["Ada"]"#, "User Ada is gone"),
-            ("%d of %5.1f, %-3s|%r", r#"[1,2.5,true,null]"#, "1 of 2.5, true|null"),
+            ("%d of %5.1f, %-3s|%r", "[1,2.5,true,null]", "1 of 2.5, true|null"),
             ("100%% of %s, 50 % daily", r#"[[1,{"a":"b"}]]"#, r#"100% of [1,{"a":"b"}], 50 % daily"#),
             ("%(name)s: %(count)d %(none)s", r#"{"name":"a","count":2}"#, "a: 2 %(none)s"),
             ("{} and {} and {0}", r#"["ä",2]"#, "ä and 2 and ä"),

@@ -103,9 +103,9 @@ async fn flushes_go_on_while_a_new_partition_has_to_wait() {
         waiting(&suite.database, None).await;
         flush(&suite, &key.project).await
     };
-    let (made, flushed) = tokio::join!(make, flushed);
+    let (result, flushed) = tokio::join!(make, flushed);
     assert_eq!(flushed, 1);
-    let error = made.unwrap_err();
+    let error = result.unwrap_err();
     assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("55P03"), "{error}");
     sqlx::query("ROLLBACK").execute(&mut vacuum).await.unwrap();
 }

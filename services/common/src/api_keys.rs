@@ -8,6 +8,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,12 +20,12 @@ use moka::future::Cache;
 use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
-use crate::{db::DatabaseError, id::ProjectId, rate_limit::RateLimit, secret::SecretHash};
+use crate::{db::DatabaseError, id::ProjectId, rate_limit::RateLimit, secret::SecretHash, status::chain};
 
 /// The most keys that are remembered, unknown ones included. Those in use stay when others are tried in masses.
 const MAX_KEYS: u64 = 100_000;
@@ -38,6 +39,9 @@ const QUEUE: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a call waits for an answer, when it has an old one.
 const PATIENCE_WITH_AN_OLD_ANSWER: Duration = Duration::from_secs(1);
+/// How long the database may take to answer a query. It ends those that take longer itself, but nobody does if it is gone and
+/// says nothing any more; and all wait for this query.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);
 /// How long after a query that failed the next one is made.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -103,14 +107,20 @@ impl Lookup for PgPool {
     #[instrument(name = "db.resolve_api_keys", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ApiKey>, DatabaseError> {
         let asked_at = Instant::now();
-        let rows: Vec<Row> = sqlx::query_as(
+        let mut connection = self.acquire().await?;
+        let asked = sqlx::query_as(
             "SELECT position, project_id, project_number, revoked, expires_in,
                  project_limit_events, project_limit_seconds, key_limit_events, key_limit_seconds
              FROM resolve_api_keys($1)",
         )
         .bind(keys.iter().map(SecretHash::as_bytes).collect::<Vec<_>>())
-        .fetch_all(self)
-        .await?;
+        .fetch_all(&mut *connection);
+        let Ok(rows) = timeout(LOOK_UP_LIMIT, asked).await else {
+            // In the middle of something: the pool could not tell whether it is still of use.
+            drop(connection.detach());
+            return Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into());
+        };
+        let rows: Vec<Row> = rows?;
         let by_key = |row: Row| {
             // PostgreSQL counts from one.
             let index = usize::try_from(row.position).ok()?.checked_sub(1)?;
@@ -212,7 +222,7 @@ impl ApiKeys {
             self.requests.send(request).await.map_err(|_| ResolveError::TimedOut)?;
             answered.await.map_err(|_| ResolveError::TimedOut)?
         };
-        tokio::time::timeout(patience, asked).await.unwrap_or(Err(ResolveError::TimedOut))
+        timeout(patience, asked).await.unwrap_or(Err(ResolveError::TimedOut))
     }
 
     /// Has a key asked for without waiting, unless it is being asked for.
@@ -266,7 +276,7 @@ impl<L: Lookup> Resolver<L> {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, keys = keys.len(), "API keys could not be looked up");
+                tracing::warn!(error = %chain(error.as_ref()), keys = keys.len(), "API keys could not be looked up");
                 for key in &keys {
                     if let Some(known) = self.known.get(key).await {
                         known.refreshing.store(false, Ordering::Relaxed);

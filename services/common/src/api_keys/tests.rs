@@ -1,3 +1,5 @@
+mod silence;
+
 use std::sync::Mutex;
 
 use super::*;

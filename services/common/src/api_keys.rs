@@ -8,7 +8,6 @@
 use std::{
     collections::HashMap,
     future::Future,
-    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +24,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
-use crate::{db::DatabaseError, id::ProjectId, rate_limit::RateLimit, secret::SecretHash, status::chain};
+use crate::{
+    db::{self, DatabaseError},
+    id::ProjectId,
+    rate_limit::RateLimit,
+    secret::SecretHash,
+    status::chain,
+};
 
 /// The most keys that are remembered, unknown ones included. Those in use stay when others are tried in masses.
 const MAX_KEYS: u64 = 100_000;
@@ -107,20 +112,16 @@ impl Lookup for PgPool {
     #[instrument(name = "db.resolve_api_keys", skip_all, fields(otel.kind = "client", db.system.name = "postgresql"))]
     async fn look_up(&self, keys: &[SecretHash]) -> Result<HashMap<SecretHash, ApiKey>, DatabaseError> {
         let asked_at = Instant::now();
-        let mut connection = self.acquire().await?;
-        let asked = sqlx::query_as(
-            "SELECT position, project_id, project_number, revoked, expires_in,
-                 project_limit_events, project_limit_seconds, key_limit_events, key_limit_seconds
-             FROM resolve_api_keys($1)",
-        )
-        .bind(keys.iter().map(SecretHash::as_bytes).collect::<Vec<_>>())
-        .fetch_all(&mut *connection);
-        let Ok(rows) = timeout(LOOK_UP_LIMIT, asked).await else {
-            // In the middle of something: the pool could not tell whether it is still of use.
-            drop(connection.detach());
-            return Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into());
-        };
-        let rows: Vec<Row> = rows?;
+        let rows: Vec<Row> = db::bounded(self, LOOK_UP_LIMIT, async |connection| {
+            let asked = sqlx::query_as(
+                "SELECT position, project_id, project_number, revoked, expires_in,
+                     project_limit_events, project_limit_seconds, key_limit_events, key_limit_seconds
+                 FROM resolve_api_keys($1)",
+            );
+            let keys = keys.iter().map(SecretHash::as_bytes).collect::<Vec<_>>();
+            Ok(asked.bind(keys).fetch_all(connection).await?)
+        })
+        .await?;
         let by_key = |row: Row| {
             // PostgreSQL counts from one.
             let index = usize::try_from(row.position).ok()?.checked_sub(1)?;

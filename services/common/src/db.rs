@@ -1,6 +1,6 @@
 //! PostgreSQL: connecting as a service's own role, and telling its errors apart.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, io, time::Duration};
 
 use mesher_migrations::SchemaError;
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, postgres::PgPoolOptions};
@@ -26,8 +26,6 @@ const SETTINGS: [(&str, &str); 7] = [
     // and it does not ask while the client still has to confirm what was sent to it.
     ("tcp_user_timeout", "60s"),
 ];
-/// How long [`bounded`] work may take: longer than the server lets one statement run.
-const WORK_LIMIT: Duration = Duration::from_secs(30);
 /// How long to wait between two tries to connect at the start.
 const CONNECT_RETRY: Duration = Duration::from_millis(500);
 
@@ -147,19 +145,20 @@ async fn retry(
     }
 }
 
-/// Does `work` with a connection of `pool`, but not for longer than half a minute: the server ends a statement that takes too long, but
-/// nobody says so when the network swallows what is said. For work that no call's deadline bounds.
+/// Does `work` with a connection of `pool`, for as long as `limit` once there is one: the server ends a statement that takes too long,
+/// but nobody says so when the network swallows what is said. For work that no call's deadline bounds.
 pub async fn bounded<T>(
     pool: &PgPool,
+    limit: Duration,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, DatabaseError>,
 ) -> Result<T, DatabaseError> {
     let mut connection = pool.acquire().await?;
-    if let Ok(result) = tokio::time::timeout(WORK_LIMIT, work(&mut connection)).await {
+    if let Ok(result) = tokio::time::timeout(limit, work(&mut connection)).await {
         return result;
     }
     // In the middle of something: the pool could not tell whether it is still of use.
     drop(connection.detach());
-    Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
+    Err(DatabaseError::Unavailable(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
 /// An error of a query, sorted by what a caller can do about it.

@@ -13,6 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use mesher_common::{
@@ -37,6 +38,9 @@ const RESTARTS: usize = 4;
 /// For how many batches after one with an event that was in the table already all ids are looked up first: after a crash
 /// what the log holds is stored again from the beginning of a segment, and a COPY that fails for one row is for nothing.
 const WARY: usize = 32;
+
+/// How long anything may take: longer than PostgreSQL lets a statement run.
+const WORK_LIMIT: Duration = Duration::from_secs(30);
 
 /// SQLSTATE `unique_violation`.
 const UNIQUE_VIOLATION: &str = "23505";
@@ -120,7 +124,7 @@ impl Store {
     async fn deleted_projects(&self, batch: &[Event]) -> Result<HashSet<ProjectId>, DatabaseError> {
         let mut projects: HashSet<ProjectId> = batch.iter().map(|event| event.project_id).collect();
         let ids: Vec<Uuid> = projects.iter().map(|project| project.0).collect();
-        let found: Vec<ProjectId> = db::bounded(&self.pool, async |connection| {
+        let found: Vec<ProjectId> = db::bounded(&self.pool, WORK_LIMIT, async |connection| {
             let find = sqlx::query_scalar("SELECT id FROM projects WHERE id = ANY ($1)").bind(ids);
             Ok(find.fetch_all(connection).await?)
         })
@@ -144,7 +148,7 @@ impl Sink for Store {
             let tried = async |connection: &mut PgConnection| {
                 Self::try_store(connection, batch, &gone, suspects).await
             };
-            let error = match db::bounded(&self.pool, tried).await {
+            let error = match db::bounded(&self.pool, WORK_LIMIT, tried).await {
                 Ok(Some(outcomes)) => return Ok(outcomes),
                 Ok(None) => continue,
                 Err(error) => error,
@@ -171,7 +175,7 @@ impl Sink for Store {
         name = "db.dead_letter.create", skip_all, fields(otel.kind = "client", db.system.name = "postgresql")
     )]
     async fn dead_letter(&self, event: &Event, sqlstate: &str, reason: &str) -> Result<(), SinkError> {
-        let kept = db::bounded(&self.pool, async |connection| {
+        let kept = db::bounded(&self.pool, WORK_LIMIT, async |connection| {
             sqlx::query(
                 "INSERT INTO dead_letters (project_id, event_id, received_at, sqlstate, reason, payload)
                  VALUES ($1, $2, $3, $4, $5, $6)

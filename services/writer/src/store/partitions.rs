@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
+use super::WORK_LIMIT;
+
 /// How many days ahead partitions are made.
 const DAYS_AHEAD: u64 = 7;
 /// How often it is looked whether there are enough: daily would do, oftener forgives failures.
@@ -106,7 +108,7 @@ impl Partitions {
         name = "db.events.partitions", skip_all, fields(otel.kind = "client", db.system.name = "postgresql")
     )]
     async fn make(&self, first: NaiveDate, last: NaiveDate) -> Result<(), DatabaseError> {
-        let made: i32 = db::bounded(&self.pool, async |connection| {
+        let made: i32 = db::bounded(&self.pool, WORK_LIMIT, async |connection| {
             let ensure = sqlx::query_scalar("SELECT ensure_event_partitions($1, $2)").bind(first).bind(last);
             Ok(ensure.fetch_one(connection).await?)
         })

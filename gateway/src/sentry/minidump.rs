@@ -37,12 +37,18 @@ pub(super) fn explained(event: Bytes) -> Bytes {
     let Ok(Said { message, logentry, exception, stacktrace, threads }) = serde_json::from_slice(text) else {
         return event;
     };
-    let is_said = |part: Option<&RawValue>| part.is_some_and(|json| json.get() != r#""""#);
+    let is_said = |part: Option<&RawValue>| part.is_some_and(|json| !is_empty(json.get()));
     if [message, logentry, exception, stacktrace, threads].into_iter().any(is_said) {
         return event;
     }
     let comma: &[u8] = if members.trim_ascii().is_empty() { b"" } else { b"," };
     [b"{", members, comma, CRASHED.as_bytes(), b"}"].concat().into()
+}
+
+/// Whether JSON is there but says nothing: so the writer sees it.
+fn is_empty(json: &str) -> bool {
+    let text: String = json.chars().filter(|character| !character.is_whitespace()).take(20).collect();
+    matches!(text.as_str(), r#""""# | "{}" | "[]" | r#"{"values":[]}"# | r#"{"values":null}"#)
 }
 
 #[cfg(test)]
@@ -67,6 +73,10 @@ mod tests {
                 r#"{"message":"","logentry":null,"exception":null,"#,
             ),
             ("{ }", "{ "),
+            (
+                r#"{"exception":{"values":[ ]},"logentry":{},"threads":[]}"#,
+                r#"{"exception":{"values":[ ]},"logentry":{},"threads":[],"#,
+            ),
         ] {
             assert_eq!(explain(event), format!("{begins}{CRASHED}}}"));
         }
@@ -78,8 +88,8 @@ mod tests {
             r#"{"message":"m"}"#,
             r#"{"logentry":{"formatted":"m"}}"#,
             r#" {"exception":{"values":[{"type":"T"}]}} "#,
-            r#"{"stacktrace":{}}"#,
-            r#"{"threads":[]}"#,
+            r#"{"stacktrace":{"frames":[{}]}}"#,
+            r#"{"threads":[{}]}"#,
             "",
             "[]",
             "[null,null,null,null,null]",

@@ -10,6 +10,8 @@ use super::{
 /// The most signs of placeholders that are looked at in a template, and the most bytes of what stands behind each: what a hostile
 /// one costs grows with both.
 const MAX_SIGNS: usize = 100;
+/// The most parameters by name of which the right one is looked for: it is by one after the other.
+const MAX_NAMED: usize = 200;
 const MAX_PLACEHOLDER: usize = 100;
 
 /// A template with its parameters, as far as there are any: a list for `%s` and its like or for `{}`, an object for `%(name)s`.
@@ -17,7 +19,7 @@ const MAX_PLACEHOLDER: usize = 100;
 pub(super) fn filled<'a>(template: &'a str, params: Option<&Json<'_>>, limit: usize) -> Cow<'a, str> {
     let has_params = match params {
         Some(Json::Array(list)) => !list.is_empty(),
-        Some(Json::Object(members)) => members.iter().next().is_some(),
+        Some(Json::Object(members)) => (1..=MAX_NAMED).contains(&members.iter().take(MAX_NAMED + 1).count()),
         _ => false,
     };
     let Some(params) = params.filter(|_| has_params) else { return Cow::Borrowed(template) };

@@ -10,7 +10,8 @@
 //!   event that fails alone is refused for itself if others of its batch were stored, and it fails again after that.
 //!   Otherwise it is put back, so that the shard goes on with the others. So is at once what waits for a lock alone.
 //!
-//! Without a log, what would be tried again or put back is dropped after three tries.
+//! Without a log, what would be tried again or put back is dropped after three tries, a few seconds for each if it is for a
+//! lock.
 
 use std::ops::Range;
 

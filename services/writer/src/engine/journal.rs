@@ -182,8 +182,9 @@ impl<F: FileSystem> Journal<F> {
 
     /// Gives the log away to be written to.
     fn take(&mut self) -> Option<Log<F>> {
+        let log = self.log.take()?;
         self.away_since = Instant::now();
-        self.log.take()
+        Some(log)
     }
 
     /// Whether a group is being committed, or waits to be.

@@ -36,7 +36,7 @@ impl<'a> Tries<'a> {
                 (self.longer.mul_f64(random.random_range(0.5..=1.0)), Some(closed))
             }
         };
-        tracing::warn!(events, %error, ?delay, "a flush failed and is tried again");
+        tracing::warn!(events, error = error.cause(), ?delay, "a flush failed and is tried again");
         let wait = tokio::time::sleep(delay);
         match closed {
             None => {

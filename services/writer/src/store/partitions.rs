@@ -56,7 +56,7 @@ impl Partitions {
                     if error.sqlstate().as_deref() == Some(LOCK_NOT_AVAILABLE)
                         && Instant::now() < deadline =>
                 {
-                    tracing::warn!(%error, "partitions could not be made ahead yet");
+                    tracing::warn!(error = error.cause(), "partitions could not be made ahead yet");
                     tokio::time::sleep(LOCK_RETRY).await;
                 }
                 result => return result,
@@ -80,7 +80,7 @@ impl Partitions {
             pause = match self.make_ahead(&clock).await {
                 Ok(()) => LOOK,
                 Err(error) => {
-                    tracing::warn!(%error, "partitions could not be made ahead");
+                    tracing::warn!(error = error.cause(), "partitions could not be made ahead");
                     RETRY
                 }
             };

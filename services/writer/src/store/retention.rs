@@ -3,10 +3,15 @@
 use std::{num::NonZeroU16, time::Duration};
 
 use chrono::{Days, NaiveDate};
-use mesher_common::{clock::Clock, db::DatabaseError};
+use mesher_common::{
+    clock::Clock,
+    db::{self, DatabaseError},
+};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument;
+
+use super::WORK_LIMIT;
 
 /// How often it is looked whether something has expired: daily would do, oftener forgives failures.
 const LOOK: Duration = Duration::from_hours(1);
@@ -31,7 +36,9 @@ impl Retention {
             match stop.run_until_cancelled(self.delete_expired(&clock)).await {
                 Some(Ok(0)) => {}
                 Some(Ok(steps)) => tracing::info!(steps, days = self.days, "what has expired was deleted"),
-                Some(Err(error)) => tracing::warn!(%error, "what has expired could not be deleted"),
+                Some(Err(error)) => {
+                    tracing::warn!(error = error.cause(), "what has expired could not be deleted");
+                }
                 None => return Ok(()),
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
@@ -58,9 +65,10 @@ impl Retention {
         name = "db.events.expire", skip_all, fields(otel.kind = "client", db.system.name = "postgresql")
     )]
     async fn step(&self, keep_from: NaiveDate) -> Result<bool, DatabaseError> {
-        Ok(sqlx::query_scalar("SELECT delete_expired_events($1)")
-            .bind(keep_from)
-            .fetch_one(&self.pool)
-            .await?)
+        db::bounded(&self.pool, WORK_LIMIT, async |connection| {
+            let step = sqlx::query_scalar("SELECT delete_expired_events($1)").bind(keep_from);
+            Ok(step.fetch_one(connection).await?)
+        })
+        .await
     }
 }

@@ -197,6 +197,9 @@ fn has_odd_capital(letters: &str) -> bool {
     let begins_word = |at: usize| {
         letters.as_bytes().get(at + 1..at + 3).is_some_and(|next| next.iter().all(u8::is_ascii_lowercase))
     };
+    // At the end of a word they are an acronym, as in "parseXML".
+    let word = letters.trim_end_matches(|letter: char| letter.is_ascii_uppercase());
+    let letters = if word.bytes().any(|byte| byte.is_ascii_lowercase()) { word } else { letters };
     letters.bytes().enumerate().any(|(at, byte)| byte.is_ascii_uppercase() && !begins_word(at))
 }
 
@@ -263,6 +266,7 @@ mod tests {
             ("/assets/chunk-QWERTYUI.mjs", "/assets/chunk<hex>"),
             ("/assets/index.a_BcdE-f.css", "/assets/index<hex>"),
             ("index-HomePage.js", "index-HomePage.js"),
+            ("utils-parseXML.js", "utils-parseXML.js"),
             ("index.useQuery.js", "index.useQuery.js"),
             ("jquery-datepick.js", "jquery-datepick.js"),
             ("index-BXqdkQPq.ts", "index-BXqdkQPq.ts"),

@@ -220,6 +220,7 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             tracing::info!("what is not stored yet is left to the log, for the next start");
             return;
         }
+        // Those in flight may be committed all the same: nobody is left to find that out.
         let events = self.projects.values().map(|project| project.account().buffered).sum();
         self.metrics.settle(Settled::Dropped(DropReason::DatabaseFailed), events);
         tracing::error!(events, "events dropped: the database did not take them in before the end");

@@ -11,13 +11,10 @@ use super::{
     account::{DropReason, Settled},
     flush::{End, Perseverance, flush},
     held::Held,
-    load::load,
+    load::{Missing, load},
     sink::Sink,
 };
-use crate::{
-    event::Event,
-    log::{Position, fs::FileSystem},
-};
+use crate::log::{Position, fs::FileSystem};
 
 /// What is remembered of an event in flight.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +53,24 @@ pub(super) async fn fly<S: Sink, F: FileSystem>(
 ) -> Vec<End> {
     let seats = batch.len();
     let Some(loaded) = load(batch, directory, closed).await else { return vec![End::Left; seats] };
-    let mut ends = vec![End::Settled(Settled::Dropped(DropReason::LogDamaged)); seats];
-    let (places, events): (Vec<usize>, Vec<Event>) =
-        loaded.into_iter().enumerate().filter_map(|(place, event)| Some((place, event?))).unzip();
-    for (place, end) in places.into_iter().zip(flush(sink, &events, perseverance, random).await) {
-        ends[place] = end;
+    // It may be readable at the next start, or when its turn comes again.
+    let unreadable = if closed.is_cancelled() { End::Left } else { End::PutBack };
+    let mut ends = vec![unreadable; seats];
+    let (mut places, mut events) = (Vec::with_capacity(seats), Vec::with_capacity(seats));
+    for (place, event) in loaded.into_iter().enumerate() {
+        match event {
+            Ok(event) => {
+                places.push(place);
+                events.push(event);
+            }
+            Err(Missing::Damaged) => ends[place] = End::Settled(Settled::Dropped(DropReason::LogDamaged)),
+            Err(Missing::Unreadable) => {}
+        }
+    }
+    if !events.is_empty() {
+        for (place, end) in places.into_iter().zip(flush(sink, &events, perseverance, random).await) {
+            ends[place] = end;
+        }
     }
     ends
 }

@@ -1,4 +1,6 @@
 //! Getting a batch into memory: what is only in the log is read from there.
+//!
+//! What cannot be read keeps nothing else from being stored: it is put back, and read again later.
 
 use std::{io, time::Duration};
 
@@ -11,28 +13,35 @@ use crate::{
     log::{Position, ReadError, Reader, fs::FileSystem},
 };
 
-/// How long to wait before reading again what could not be read.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long to wait before reading for the second and the third time what could not be read.
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
-/// Loads a batch, in its order; `None` for an event whose record is damaged. What cannot be read for another reason is
-/// tried again until it can, or until `closed`: then nothing is given, and everything is left to the log.
+/// Why an event is not loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Its record is not what was written any more.
+    Damaged,
+    /// Its record cannot be read now. It may be readable later: a disk or a file system may come to itself.
+    Unreadable,
+}
+
+/// Loads a batch, in its order. What cannot be read is tried three times in all, but only once after `closed`. Nothing is given
+/// if the runtime goes down.
 pub(super) async fn load<F: FileSystem>(
     batch: Vec<Held>,
     directory: Option<F>,
     closed: &CancellationToken,
-) -> Option<Vec<Option<Event>>> {
+) -> Option<Vec<Result<Event, Missing>>> {
     let mut loaded = Vec::with_capacity(batch.len());
     let mut missing = Vec::new();
     for (place, held) in batch.into_iter().enumerate() {
-        match held.into_event() {
-            Ok(event) => loaded.push(Some(event)),
-            Err(position) => {
-                loaded.push(None);
-                missing.push((place, position));
-            }
-        }
+        loaded.push(held.into_event().map_err(|position| {
+            missing.push((place, position));
+            Missing::Unreadable
+        }));
     }
     let Some(directory) = directory else { return Some(loaded) };
+    let mut delays = RETRY_DELAYS.into_iter();
     while !missing.is_empty() {
         let (directory, positions) = (directory.clone(), missing);
         // Reading blocks, and what is read has to be taken apart again.
@@ -46,21 +55,29 @@ pub(super) async fn load<F: FileSystem>(
             Err(error) => std::panic::resume_unwind(error.try_into_panic().ok()?),
         };
         missing = Vec::new();
+        let mut last = None;
         for (place, position, event) in read {
-            match event {
-                Ok(event) => loaded[place] = Some(event),
-                Err(ReadError::Damaged(error)) => {
+            loaded[place] = event.map_err(|error| match error {
+                ReadError::Damaged(error) => {
                     tracing::error!(?position, %error, "event dropped: its record in the log is damaged");
+                    Missing::Damaged
                 }
-                Err(ReadError::Io(error)) => {
-                    tracing::warn!(?position, %error, "the log cannot be read, and is tried again");
+                ReadError::Io(error) => {
                     missing.push((place, position));
+                    last = Some((position, error));
+                    Missing::Unreadable
                 }
-            }
+            });
         }
-        let wait = tokio::time::sleep(RETRY_DELAY);
-        if !missing.is_empty() && closed.run_until_cancelled(wait).await.is_none() {
-            return None;
+        if let Some((position, error)) = last {
+            let waited = match delays.next() {
+                Some(delay) => closed.run_until_cancelled(tokio::time::sleep(delay)).await,
+                None => None,
+            };
+            if waited.is_none() {
+                tracing::warn!(events = missing.len(), ?position, %error, "events put back: the log cannot be read");
+                break;
+            }
         }
     }
     Some(loaded)

@@ -13,6 +13,7 @@ mod restart;
 mod sink;
 mod stuck;
 mod tries;
+mod unreadable;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

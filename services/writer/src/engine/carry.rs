@@ -2,21 +2,38 @@
 
 use std::io;
 
-use crate::log::{self, Log, Position, ReadError, fs::FileSystem};
+use crate::log::{self, Log, Position, ReadError, Record, fs::FileSystem};
 
 /// About how many bytes are copied with one sync, and held in memory. In tests so few that a few events are several groups.
 const BYTES_AT_ONCE: u64 = if cfg!(test) { 1000 } else { 4 * 1024 * 1024 };
 
-/// Where events were, and where they are now as well; `None` where one cannot be read any more.
-pub(super) type Carried = Vec<(Position, Option<Position>)>;
+/// What became of events that were to be copied. Those that are not here are only where they were.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// Where they were, and where they are now as well, synced.
+    pub(super) moved: Vec<(Position, Position)>,
+    /// Those whose records are not what was written any more.
+    pub(super) damaged: Vec<Position>,
+}
 
-/// Copies events to the end of the log. What is given is synced, also when it is not all.
+/// Why not all were copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryError {
+    /// One cannot be read now. Without it the segment cannot be removed, so no more of it are copied.
+    #[error("cannot be read: {0}")]
+    Read(io::Error),
+    /// The copies cannot be written.
+    #[error("cannot be copied: {0}")]
+    Write(io::Error),
+}
+
+/// Copies events to the end of the log.
 pub(super) fn carry<F: FileSystem>(
     directory: &F,
     log: &mut Log<F>,
     events: &[Position],
-) -> (Carried, io::Result<()>) {
-    let mut carried = Vec::with_capacity(events.len());
+) -> (Carried, Result<(), CarryError>) {
+    let mut carried = Carried::default();
     let mut rest = events;
     while !rest.is_empty() {
         let mut bytes = 0;
@@ -38,8 +55,8 @@ fn carry_group<F: FileSystem>(
     log: &mut Log<F>,
     group: &[Position],
     carried: &mut Carried,
-) -> io::Result<()> {
-    let (mut from, mut records) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+) -> Result<(), CarryError> {
+    let (mut from, mut records): (Vec<Position>, Vec<Record>) = (Vec::new(), Vec::new());
     let mut reader = log::Reader::new(directory);
     for position in group {
         match reader.read(*position) {
@@ -48,13 +65,13 @@ fn carry_group<F: FileSystem>(
                 records.push(record);
             }
             Err(ReadError::Damaged(error)) => {
-                tracing::error!(?position, error, "event dropped: its record in the log is damaged");
-                carried.push((*position, None));
+                tracing::error!(?position, error, "a record in the log is damaged");
+                carried.damaged.push(*position);
             }
-            Err(ReadError::Io(error)) => return Err(error),
+            Err(ReadError::Io(error)) => return Err(CarryError::Read(error)),
         }
     }
-    let to = log.commit(&records)?;
-    carried.extend(from.into_iter().zip(to.into_iter().map(Some)));
+    let to = log.commit(&records).map_err(CarryError::Write)?;
+    carried.moved.extend(from.into_iter().zip(to));
     Ok(())
 }

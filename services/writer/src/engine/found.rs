@@ -8,7 +8,6 @@ mod compact;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
-    io,
 };
 
 use mesher_common::id::{EventId, ProjectId};
@@ -16,10 +15,11 @@ use mesher_common::id::{EventId, ProjectId};
 use self::compact::Compact;
 use super::{
     carry::carry,
+    count,
     open::{LogsError, ShardLog, in_directory},
     shard_of,
 };
-use crate::log::{self, Position, Reader, RecoveredRecord, fs::FileSystem};
+use crate::log::{self, Position, ReadError, Reader, RecoveredRecord, fs::FileSystem};
 
 /// Projects are put in order together until they have so many events. In tests so few that they are not all together.
 const EVENTS_AT_ONCE: usize = if cfg!(test) { 100 } else { 50_000 };
@@ -62,16 +62,16 @@ impl Found {
         self.events.entry((project, place)).or_default().push(received_at, position);
     }
 
-    /// Gives every event once to that of the first `shards` that it belongs to now. Those that are elsewhere are copied. Gives
-    /// how many could not be read any more, and are lost.
+    /// Gives every event once to that of the first `shards` that it belongs to now. Those that are elsewhere are copied; what is
+    /// damaged of them is lost, and in its project's account.
     pub(super) fn bring_home<F: FileSystem>(
         self,
         open: &mut [ShardLog<F>],
         shards: usize,
-    ) -> Result<u64, LogsError> {
+    ) -> Result<(), LogsError> {
         let directories: Vec<F> = open.iter().map(|log| log.directory.clone()).collect();
         let mut readers: Vec<Reader<'_, F>> = directories.iter().map(Reader::new).collect();
-        let (mut batch, mut events, mut lost, mut passed) = (Vec::new(), 0, 0, Passed::default());
+        let (mut batch, mut events, mut passed) = (Vec::new(), 0, Passed::default());
         let mut found = self.events.into_iter().peekable();
         while let Some(((project, place), compact)) = found.next() {
             let mut of_project = OfProject { project, home: shard_of(project, shards), events: Vec::new() };
@@ -83,12 +83,12 @@ impl Found {
             events += of_project.events.len();
             batch.push(of_project);
             if events >= EVENTS_AT_ONCE || found.peek().is_none() {
-                lost += take_home(open, std::mem::take(&mut batch), &mut passed)?;
+                take_home(open, std::mem::take(&mut batch), &mut passed)?;
                 events = 0;
             }
         }
         passed.note(&directories);
-        Ok(lost)
+        Ok(())
     }
 }
 
@@ -143,8 +143,13 @@ impl OfProject {
                 let mut ids: HashSet<EventId> = HashSet::new();
                 for (index, event) in (first..).zip(group) {
                     let reader = &mut readers[event.place];
-                    let record = reader.read(event.position).map_err(io::Error::other);
-                    if !ids.insert(record.map_err(|source| in_directory(reader.fs(), source))?.id) {
+                    let record = match reader.read(event.position) {
+                        Ok(record) => record,
+                        // It was there a moment ago. It is found to be lost when it is read again.
+                        Err(ReadError::Damaged(_)) => continue,
+                        Err(ReadError::Io(error)) => return Err(in_directory(reader.fs(), error)),
+                    };
+                    if !ids.insert(record.id) {
                         again.push(index);
                         passed.add(event.place, event.position);
                     }
@@ -161,12 +166,12 @@ impl OfProject {
     }
 }
 
-/// Gives each project's events to its shard. Those that are in another log are copied; gives how many could not be.
+/// Gives each project's events to its shard. Those that are in another log are copied.
 fn take_home<F: FileSystem>(
     open: &mut [ShardLog<F>],
     mut batch: Vec<OfProject>,
     passed: &mut Passed,
-) -> Result<u64, LogsError> {
+) -> Result<(), LogsError> {
     let mut moving: Vec<(usize, &mut Left)> = Vec::new();
     for OfProject { home, events, .. } in &mut batch {
         moving.extend(events.iter_mut().filter(|event| event.place != *home).map(|event| (*home, event)));
@@ -179,17 +184,16 @@ fn take_home<F: FileSystem>(
             move_home(open, part, passed)?;
         }
     }
-    let mut lost = 0;
     for OfProject { project, home, mut events } in batch {
         let found = events.len();
         events.retain(|event| event.place == home);
-        lost += u64::try_from(found - events.len()).unwrap_or(u64::MAX);
+        open[home].lose(project, count(found - events.len()));
         open[home].add(project, events.into_iter().map(|event| event.position));
     }
-    Ok(lost)
+    Ok(())
 }
 
-/// Copies events of one log to another, which is home to all of them. What stays where it was could not be read.
+/// Copies events of one log to another, which is home to all of them. What stays where it was is damaged.
 fn move_home<F: FileSystem>(
     open: &mut [ShardLog<F>],
     part: &mut [(usize, &mut Left)],
@@ -199,16 +203,17 @@ fn move_home<F: FileSystem>(
     let from = open[place].directory.clone();
     let positions: Vec<Position> = part.iter().map(|(_, event)| event.position).collect();
     let (carried, result) = carry(&from, &mut open[home].log, &positions);
-    result.map_err(|source| {
-        let source = io::Error::new(
-            source.kind(),
-            format!("events of {} cannot be moved here: {source}", from.directory()),
-        );
-        in_directory(&open[home].directory, source)
+    result.map_err(|source| LogsError::Move {
+        from: from.directory(),
+        to: open[home].directory.directory(),
+        source,
     })?;
-    let carried: HashMap<Position, Option<Position>> = carried.into_iter().collect();
+    for position in &carried.damaged {
+        open[place].segments.damage(position.segment);
+    }
+    let moved: HashMap<Position, Position> = carried.moved.into_iter().collect();
     for (_, event) in part {
-        if let Some(Some(to)) = carried.get(&event.position) {
+        if let Some(to) = moved.get(&event.position) {
             passed.add(place, event.position);
             (event.place, event.position) = (home, *to);
         }

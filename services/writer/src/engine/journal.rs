@@ -12,14 +12,15 @@ use tokio::{
 
 use super::{
     EngineError,
-    carry::{Carried, carry},
+    carry::{Carried, CarryError, carry},
     health::Health,
     pace::Pace,
-    segments::{Segment, Segments},
+    segments::Segments,
+    tidy::{Tidied, tidy},
 };
 use crate::{
     event::Event,
-    log::{self, Log, Position, fs::FileSystem},
+    log::{Log, Position, fs::FileSystem},
 };
 
 /// The most bytes that wait to be written. Beyond them a shard takes nothing in until the group before is synced.
@@ -60,15 +61,8 @@ pub(super) struct Committed<F: FileSystem> {
 pub(super) struct Cleaned<F: FileSystem> {
     segment: u64,
     carried: Carried,
-    result: io::Result<()>,
+    result: Result<(), CarryError>,
     log: Log<F>,
-}
-
-/// What is settled was noted, and the segments of which all is were removed, or some of them were not.
-#[derive(Debug)]
-pub(super) struct Tidied {
-    segments: BTreeMap<u64, Segment>,
-    result: io::Result<()>,
 }
 
 /// Something that was done off the shard's task.
@@ -143,8 +137,9 @@ impl<F: FileSystem> Journal<F> {
 
     /// Whether more can be taken in before the group before is synced.
     pub(super) fn has_room(&self) -> bool {
-        // What would be refused now may be taken in when the log is cleaned.
-        self.waiting_bytes < MAX_WAITING_BYTES && !(self.cleaning && self.is_nearly_full())
+        // What would be refused now may be taken in when the log is cleaned, and what was emptied is removed.
+        let gives_back = self.cleaning || self.tidying;
+        self.waiting_bytes < MAX_WAITING_BYTES && !(gives_back && self.is_nearly_full())
     }
 
     /// Whether so many bytes more are within what there may be on disk.
@@ -246,13 +241,17 @@ impl<F: FileSystem> Journal<F> {
         }
     }
 
-    /// What there is to be cleaned, and how many bytes should be left, if the log is nearly full.
+    /// What there is to be cleaned, with the active segment, and how many bytes should be left in what does not
+    /// [rest](Segments::rest), if the log is nearly full.
     pub(super) fn to_clean(&self) -> Option<(&Segments, Option<u64>, u64)> {
         let log = self.log.as_ref().filter(|_| !self.is_failed())?;
         let is_time = self.clean_at.is_none_or(|at| at <= Instant::now());
         (is_time && self.is_nearly_full()).then(|| {
             let active = log.active().map(|(segment, _)| segment);
-            (&self.segments, active, self.max_bytes.saturating_sub(3 * self.segment_bytes))
+            let now = Instant::now();
+            let resting = self.segments.iter().filter(|(_, segment)| segment.rests(now));
+            let kept = 3 * self.segment_bytes + resting.map(|(_, segment)| segment.bytes).sum::<u64>();
+            (&self.segments, active, self.max_bytes.saturating_sub(kept))
         })
     }
 
@@ -310,12 +309,19 @@ impl<F: FileSystem> Journal<F> {
         let Cleaned { segment, carried, result, log } = cleaned;
         self.cleaning = false;
         if let Err(error) = &result {
-            tracing::warn!(directory = ?self.directory, %error, "the log could not be cleaned");
-            self.rest();
+            tracing::warn!(directory = ?self.directory, segment, %error, "a segment of the log could not be emptied");
+        }
+        match &result {
+            Err(CarryError::Write(_)) => self.rest(),
+            // Others can be emptied.
+            Err(CarryError::Read(_)) => self.segments.rest(segment),
+            // What is damaged, and in memory as well, stays until it is stored.
+            Ok(()) if !carried.damaged.is_empty() => self.segments.rest(segment),
+            Ok(()) => {}
         }
         self.take_back(log, None);
-        for to in carried.iter().filter_map(|(_, to)| *to) {
-            self.segments.grow(to);
+        for (_, to) in &carried.moved {
+            self.segments.grow(*to);
         }
         (segment, carried)
     }
@@ -351,6 +357,12 @@ impl<F: FileSystem> Journal<F> {
         self.segments.add(to);
     }
 
+    /// Notes that an event is lost: the disk has damaged it.
+    pub(super) fn lose(&mut self, position: Position) {
+        self.segments.damage(position.segment);
+        self.settle(position);
+    }
+
     /// Notes that an event is settled.
     pub(super) fn settle(&mut self, position: Position) {
         self.segments.settle(position);
@@ -370,19 +382,4 @@ impl<F: FileSystem> Journal<F> {
             let _ = tokio::task::spawn_blocking(move || tidy(&directory, &settled, segments)).await;
         }
     }
-}
-
-fn tidy<F: FileSystem>(
-    directory: &F,
-    settled: &BTreeMap<u64, Vec<u32>>,
-    segments: BTreeMap<u64, Segment>,
-) -> Tidied {
-    for (segment, offsets) in settled {
-        if let Err(error) = log::note(directory, *segment, offsets) {
-            tracing::debug!(?directory, %error, "what is settled of a segment could not be noted");
-        }
-    }
-    let removed = segments.keys().copied().collect::<Vec<_>>();
-    let result = if removed.is_empty() { Ok(()) } else { log::remove(directory, &removed) };
-    Tidied { segments, result }
 }

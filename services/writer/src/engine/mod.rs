@@ -32,6 +32,7 @@ mod refused;
 mod segments;
 mod shard;
 pub mod sink;
+mod tidy;
 mod tries;
 mod waiting;
 

@@ -12,14 +12,16 @@ use mesher_common::id::ProjectId;
 use tokio::time::Instant;
 
 use super::{
+    carry::CarryError,
     found::Found,
     held::Held,
     memory::Memory,
     project::{Limits, Project},
     segments::Segments,
+    tidy::give_back,
 };
 use crate::log::{
-    self, Log, OpenError, Position, Recovered,
+    Damage, Log, Lost, OpenError, Position, Recovered,
     fs::{Directory, FileSystem},
 };
 
@@ -47,6 +49,20 @@ pub enum LogsError {
     /// A log cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Events that belong to another shard since there are more or fewer cannot be copied to its log. All are still where they
+    /// were.
+    #[error(
+        "events in {from} belong in {to}, and one {source}: make room, or start again when the disk gives them; with the \
+         --shards of before nothing has to be copied"
+    )]
+    Move {
+        /// The directory that they are in.
+        from: String,
+        /// The directory that they belong in.
+        to: String,
+        /// What failed.
+        source: CarryError,
+    },
 }
 
 /// The logs of all shards.
@@ -68,6 +84,13 @@ pub(super) struct ShardLog<F: FileSystem> {
 }
 
 impl<F: FileSystem> ShardLog<F> {
+    /// Notes that events of a project were left, and are damaged.
+    pub(super) fn lose(&mut self, project: ProjectId, count: u64) {
+        if count > 0 {
+            self.projects.entry(project).or_default().lose(count);
+        }
+    }
+
     /// Adds a project's events that were left, in the order in which they were accepted.
     pub(super) fn add(&mut self, project: ProjectId, positions: impl ExactSizeIterator<Item = Position>) {
         // What was acknowledged is kept, whatever the quota is now; and it is read when it is needed.
@@ -115,13 +138,15 @@ impl<F: FileSystem> Logs<F> {
             // Also segments without a record are to be removed.
             let mut segments = Segments::default();
             recovered.segments.iter().for_each(|(segment, bytes)| segments.insert(*segment, (*bytes).into()));
+            let lost = recovered.damage.iter().filter(|damage| damage.lost == Lost::Events);
+            lost.for_each(|damage| segments.damage(damage.segment));
             open.push(ShardLog { directory, log, projects: HashMap::new(), segments });
         }
-        damaged += found.bring_home(&mut open, shards)?;
+        found.bring_home(&mut open, shards)?;
         for ShardLog { directory, segments, .. } in open.split_off(shards) {
             // Everything in it was moved.
-            let segments: Vec<u64> = segments.iter().map(|(segment, _)| segment).collect();
-            log::remove(&directory, &segments).map_err(|source| in_directory(&directory, source))?;
+            let segments = segments.iter().collect();
+            give_back(&directory, &segments).map_err(|source| in_directory(&directory, source))?;
         }
         Ok(Self { shards: open, damaged })
     }
@@ -147,7 +172,30 @@ fn left_behind(path: &Path, shards: usize) -> io::Result<BTreeSet<usize>> {
 /// Tells what was found in a log, and how many places in it are damaged.
 fn report<F: FileSystem>(directory: &F, recovered: &Recovered) -> u64 {
     for damage in &recovered.damage {
-        tracing::error!(?directory, ?damage, "a part of the log is damaged, and its events are lost");
+        let Damage { offset, length, .. } = damage;
+        let file = damage.file();
+        match damage.lost {
+            Lost::Events => {
+                let kept_as = damage.kept_as();
+                tracing::error!(
+                    ?directory,
+                    file,
+                    offset,
+                    length,
+                    kept_as,
+                    "a part of the log is damaged, and its events are lost; the file is kept once the rest of it is stored"
+                );
+            }
+            Lost::Header | Lost::Settled => {
+                tracing::error!(
+                    ?directory,
+                    file,
+                    offset,
+                    length,
+                    "a part of the log is damaged that no event needs"
+                );
+            }
+        }
     }
     if recovered.torn_bytes > 0 {
         tracing::info!(

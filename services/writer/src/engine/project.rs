@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::{sync::oneshot, time::Instant};
 
+use self::flushes::Flushes;
 use super::{
     EngineError,
     account::{Account, DropReason, RefuseReason, Settled},
@@ -14,6 +15,8 @@ use super::{
     waiting::Waiting,
 };
 use crate::log::Position;
+
+mod flushes;
 
 /// A project in a shard.
 ///
@@ -38,21 +41,11 @@ pub(super) struct Project {
     /// How many bytes it may still take off with in the turns that it had.
     credit: usize,
     account: Account,
-    flushes: Vec<Flush>,
+    flushes: Flushes,
     /// Whether the shard has it in its queue of what is due.
     pub(super) queued: bool,
     /// When the shard will look at it again for the age of its events.
     pub(super) timer: Option<Instant>,
-}
-
-/// Somebody who waits for a flush.
-#[derive(Debug)]
-struct Flush {
-    /// The events below this number are waited for.
-    below: u64,
-    stored: u64,
-    failed: bool,
-    done: oneshot::Sender<Result<u64, EngineError>>,
 }
 
 /// How much a project may hold.
@@ -184,9 +177,7 @@ impl Project {
 
     /// Waits for everything that was accepted so far.
     pub(super) fn flush(&mut self, done: oneshot::Sender<Result<u64, EngineError>>) {
-        // Of those who have gone away nobody would be left but by an event that is settled.
-        self.flushes.retain(|flush| !flush.done.is_closed());
-        self.flushes.push(Flush { below: self.account.accepted, stored: 0, failed: false, done });
+        self.flushes.add(self.account.accepted, done);
         self.answer_flushes();
     }
 
@@ -206,8 +197,7 @@ impl Project {
 
     /// Whether somebody waits for events to be flushed that are not in flight.
     fn is_waited_for(&self) -> bool {
-        let waited_for = self.flushes.iter().map(|flush| flush.below).max().unwrap_or(0);
-        waited_for > 0 && self.first_waiting() < waited_for
+        !self.flushes.is_empty() && self.flushes.wait_for(self.first_waiting())
     }
 
     /// What it may have in a flush of so many events, with so many in memory.
@@ -293,20 +283,12 @@ impl Project {
     pub(super) fn settle(&mut self, number: u64, bytes: usize, settled: Settled) {
         self.account.settle(settled);
         self.bytes -= count(bytes);
-        for flush in self.flushes.iter_mut().filter(|flush| number < flush.below) {
-            match settled {
-                Settled::Stored => flush.stored += 1,
-                Settled::Dropped(DropReason::DatabaseFailed) => flush.failed = true,
-                Settled::Dropped(_) | Settled::DeadLettered => {}
-            }
-        }
+        self.flushes.settle(number, settled);
     }
 
     /// Puts an event back that was in flight. Whoever waits for it is told that it failed.
     pub(super) fn put_back(&mut self, held: Held) {
-        for flush in self.flushes.extract_if(.., |flush| held.number < flush.below) {
-            let _ = flush.done.send(Err(EngineError::FlushFailed));
-        }
+        self.flushes.fail(held.number);
         self.put_back.push(held);
     }
 
@@ -329,12 +311,7 @@ impl Project {
             return;
         }
         let in_flight = if self.in_flight > 0 { self.in_flight_from } else { u64::MAX };
-        let unsettled = self.first_waiting().min(in_flight);
-        for flush in self.flushes.extract_if(.., |flush| flush.below <= unsettled) {
-            let answer = if flush.failed { Err(EngineError::FlushFailed) } else { Ok(flush.stored) };
-            // Whoever asked may have gone away.
-            let _ = flush.done.send(answer);
-        }
+        self.flushes.answer(self.first_waiting().min(in_flight));
     }
 
     /// Where those that wait are in the log, with those that were put back.
@@ -359,19 +336,25 @@ impl Project {
         }
     }
 
-    /// Drops what waits in a segment and is `chosen` by where it is; gives where that was.
+    /// Counts events that the process before had accepted, and that are damaged in its log.
+    pub(super) fn lose(&mut self, count: u64) {
+        self.account.accept(count);
+        (0..count).for_each(|_| self.account.settle(Settled::Dropped(DropReason::LogDamaged)));
+    }
+
+    /// Drops what waits in a segment and is `chosen`; gives where that was.
     pub(super) fn drop_waiting(
         &mut self,
         segment: u64,
         reason: DropReason,
         memory: &mut Memory,
-        mut chosen: impl FnMut(Position) -> bool,
+        mut chosen: impl FnMut(&Held, Position) -> bool,
     ) -> Vec<Position> {
         let mut dropped = Vec::new();
         for queue in [&mut self.put_back.held, &mut self.waiting] {
             // In their order, and in one pass.
             queue.change_in(segment, |held| match held.position() {
-                Some(position) if chosen(position) => {
+                Some(position) if chosen(&held, position) => {
                     dropped.push((held, position));
                     None
                 }

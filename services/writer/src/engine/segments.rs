@@ -1,8 +1,13 @@
 //! What is counted of each segment of a log.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::log::{Log, Position, fs::FileSystem};
+
+/// How long a segment is left alone that could not be emptied.
+const REST: Duration = Duration::from_mins(1);
 
 /// A segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +16,17 @@ pub(super) struct Segment {
     pub(super) unsettled: u64,
     /// How many bytes it has on disk.
     pub(super) bytes: u64,
+    /// Whether the disk has damaged events in it.
+    pub(super) is_damaged: bool,
+    /// Until when it is not tried to empty it; set when that failed.
+    rests_until: Option<Instant>,
+}
+
+impl Segment {
+    /// Whether it is left alone because it could not be emptied.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
 }
 
 /// The segments of a log, by their numbers.
@@ -22,7 +38,7 @@ pub(super) struct Segments {
 impl Segments {
     /// A segment that is there, although nothing of it may be of use.
     pub(super) fn insert(&mut self, segment: u64, bytes: u64) {
-        self.segments.insert(segment, Segment { unsettled: 0, bytes });
+        self.segments.insert(segment, Segment { bytes, ..Segment::default() });
     }
 
     /// Notes a segment that was begun, or tried to be; 0 is none.
@@ -48,6 +64,20 @@ impl Segments {
     pub(super) fn settle(&mut self, position: Position) {
         if let Some(segment) = self.segments.get_mut(&position.segment) {
             segment.unsettled = segment.unsettled.saturating_sub(1);
+        }
+    }
+
+    /// Notes that the disk has damaged events in a segment.
+    pub(super) fn damage(&mut self, segment: u64) {
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.is_damaged = true;
+        }
+    }
+
+    /// Notes that a segment cannot be emptied now.
+    pub(super) fn rest(&mut self, segment: u64) {
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            segment.rests_until = Some(Instant::now() + REST);
         }
     }
 

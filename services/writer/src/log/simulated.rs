@@ -51,6 +51,8 @@ struct State {
     failing: BTreeSet<Call>,
     /// How many bytes the files may have in all.
     capacity: Option<usize>,
+    /// A byte of a file that is changed when something of the file is read.
+    damaged_when_read: Option<(String, usize)>,
     /// What fails to be written again, and for what.
     rewriting: Option<io::ErrorKind>,
 }
@@ -71,6 +73,9 @@ impl Choices {
 }
 
 impl Simulated {
+    /// The bytes of a block: what a crash keeps or loses, and the disk gives or does not.
+    pub(crate) const BLOCK: usize = BLOCK;
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -155,18 +160,20 @@ impl Simulated {
         next
     }
 
-    /// Changes a byte on the disk.
+    /// Changes a byte on the disk, if the file is there.
     pub(crate) fn damage(&self, name: &str, offset: usize) {
-        let mut state = self.state();
-        let file = state.files.get_mut(name).unwrap();
-        file.content[offset] ^= 0xff;
-        file.durable = file.content.clone();
+        self.state().files.get_mut(name).into_iter().for_each(|file| file.damage(offset));
     }
 
-    /// Has the disk not give the blocks of a part any more, whatever is written there.
+    /// Changes a byte on the disk when next a single record of its file is read.
+    pub(crate) fn damage_when_read(&self, name: &str, offset: usize) {
+        self.state().damaged_when_read = Some((name.to_owned(), offset));
+    }
+
+    /// Has the disk not give the blocks of a part any more, whatever is written there, if the file is there.
     pub(crate) fn make_unreadable(&self, name: &str, part: Range<usize>) {
-        let mut state = self.state();
-        state.files.get_mut(name).unwrap().unreadable.extend(part.start / BLOCK..part.end.div_ceil(BLOCK));
+        let blocks = part.start / BLOCK..part.end.div_ceil(BLOCK);
+        self.state().files.get_mut(name).into_iter().for_each(|file| file.unreadable.extend(blocks.clone()));
     }
 
     /// Has the disk give all blocks again.
@@ -341,6 +348,9 @@ impl FileSystem for Simulated {
     fn read(&self, file: &String, offset: u32, length: u32) -> io::Result<Vec<u8>> {
         let mut state = self.call(Call::Look)?;
         let (from, length) = (usize::try_from(offset).unwrap(), usize::try_from(length).unwrap());
+        if let Some((_, offset)) = state.damaged_when_read.take_if(|(name, _)| name == file) {
+            state.file(file)?.damage(offset);
+        }
         state.file(file)?.read(from..from + length)
     }
 

@@ -54,6 +54,6 @@ fn those_who_do_not_wait_for_their_flush_any_more_are_forgotten() {
     }
     let (done, mut waits) = oneshot::channel();
     project.flush(done);
-    assert_eq!(project.flushes.len(), 1);
+    assert_eq!(project.flushes.number(), 1);
     assert!(waits.try_recv().is_err(), "the event is not settled");
 }

@@ -225,11 +225,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     /// Notes what became of a flush.
     pub(super) fn land(&mut self, landing: &Landing) {
         self.metrics.flushed(landing.took);
-        if landing.ends.contains(&End::Left) {
-            // The end has begun: the log keeps them, and those of them that are stored are found to be.
-            self.left = true;
-            return;
-        }
+        // The end has begun: the log keeps those that are left.
+        self.left |= landing.ends.contains(&End::Left);
         self.is_calm = landing.took < CALM && !landing.ends.contains(&End::PutBack);
         let now = Instant::now();
         // Each project that was on board, and whether some of its events were put back.
@@ -243,15 +240,22 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                     *has_put_back = true;
                     continue;
                 }
+                (End::Left, Some(_)) => continue,
                 (End::Settled(settled), _) => settled,
                 // What is nowhere but in memory is never put back.
-                (End::PutBack | End::Left, _) => Settled::Dropped(DropReason::DatabaseFailed),
+                (End::PutBack | End::Left, None) => Settled::Dropped(DropReason::DatabaseFailed),
             };
             project.settle(seat.number, seat.bytes, settled);
             self.metrics.settle(settled, 1);
             if let (Some(journal), Some(position)) = (&mut self.journal, seat.position) {
-                journal.settle(position);
+                match settled {
+                    Settled::Dropped(DropReason::LogDamaged) => journal.lose(position),
+                    _ => journal.settle(position),
+                }
             }
+        }
+        if self.left {
+            return;
         }
         for (id, has_put_back) in landed {
             if let Some(project) = self.projects.get_mut(&id) {

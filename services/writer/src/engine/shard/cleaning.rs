@@ -10,10 +10,14 @@
 //! is reclaimed.
 //!
 //! What is in flight stays where it is, and keeps its segment: it may still have to be read.
+//!
+//! A segment that cannot be emptied, because the disk does not give all of it, is left alone for a while. It takes of what there
+//! may be on disk, but nothing else is dropped for the events in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mesher_common::id::ProjectId;
+use tokio::time::Instant;
 
 use super::Shard;
 use crate::{
@@ -21,6 +25,7 @@ use crate::{
     engine::{
         account::{DropReason, Settled},
         count,
+        held::Held,
         journal::Cleaned,
         project::Project,
         segments::Segments,
@@ -49,19 +54,25 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     pub(super) fn clean(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         let Some((segments, active, target)) = journal.to_clean() else { return };
+        let candidates = Candidates::of(segments, active);
         let level = match self.settings.when_full {
             WhenFull::Reject => u64::MAX,
-            WhenFull::DropOldest => level(self.projects.values().map(Project::bytes).collect(), target),
+            WhenFull::DropOldest => {
+                level(self.projects.values().map(|project| candidates.bytes(project)).collect(), target)
+            }
         };
-        let Some(segment) = choose(segments, active, &self.projects, level) else {
+        let Some(segment) = candidates.choose(&self.projects, level) else {
             journal.rest();
             return;
         };
         let mut dropped = Vec::new();
-        for project in self.projects.values_mut().filter(|project| project.bytes() > level) {
-            let mut bytes = project.bytes();
+        for project in self.projects.values_mut() {
+            let mut bytes = candidates.bytes(project);
+            if bytes <= level {
+                continue;
+            }
             let reason = DropReason::BufferFull;
-            dropped.extend(project.drop_waiting(segment, reason, &mut self.memory, |position| {
+            dropped.extend(project.drop_waiting(segment, reason, &mut self.memory, |_, position| {
                 let is_above = bytes > level;
                 if is_above {
                     bytes -= u64::from(position.length);
@@ -89,61 +100,85 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
     pub(super) fn cleaned(&mut self, cleaned: Cleaned<F>) {
         let Some(journal) = &mut self.journal else { return };
         let (segment, carried) = journal.cleaned(cleaned);
-        let carried: HashMap<Position, Option<Position>> = carried.into_iter().collect();
+        let moved: HashMap<Position, Position> = carried.moved.into_iter().collect();
+        let damaged: HashSet<Position> = carried.damaged.into_iter().collect();
         for project in self.projects.values_mut() {
-            let mut is_damaged = false;
             project.move_waiting(segment, |from| {
-                let to = *carried.get(&from)?;
-                is_damaged |= to.is_none();
-                journal.carried(from, to?);
-                to
+                let to = *moved.get(&from)?;
+                journal.carried(from, to);
+                Some(to)
             });
-            if is_damaged {
-                let lost = |position: Position| carried.get(&position) == Some(&None);
-                let reason = DropReason::LogDamaged;
-                let dropped = project.drop_waiting(segment, reason, &mut self.memory, lost);
-                for position in dropped {
-                    self.metrics.settle(Settled::Dropped(reason), 1);
-                    journal.settle(position);
-                }
+            if damaged.is_empty() {
+                continue;
+            }
+            // What is in memory as well can still be stored.
+            let is_lost = |held: &Held, position| !held.is_loaded() && damaged.contains(&position);
+            let reason = DropReason::LogDamaged;
+            for position in project.drop_waiting(segment, reason, &mut self.memory, is_lost) {
+                tracing::error!(?position, "event dropped: its record in the log is damaged");
+                self.metrics.settle(Settled::Dropped(reason), 1);
+                journal.lose(position);
             }
         }
     }
 }
 
-/// The oldest segment of which no more than half would be kept, or else the one of which the least would be; none if that
-/// gains next to nothing.
-fn choose(
-    segments: &Segments,
+/// The segments that may be emptied.
+struct Candidates<'a> {
+    segments: &'a Segments,
     active: Option<u64>,
-    projects: &HashMap<ProjectId, Project>,
-    level: u64,
-) -> Option<u64> {
-    let mut waiting: HashMap<u64, Waiting> = HashMap::new();
-    for project in projects.values() {
-        let mut above = project.bytes().saturating_sub(level);
-        // Most are in the segment of the one before, and there may be millions.
-        let mut here = (0, Waiting::default());
-        for position in project.waiting() {
-            if position.segment != here.0 {
-                waiting.entry(here.0).or_default().add(here.1);
-                here = (position.segment, Waiting::default());
-            }
-            let bytes = u64::from(position.length);
-            here.1.add(Waiting { events: 1, kept: if above == 0 { bytes } else { 0 } });
-            above = above.saturating_sub(bytes);
-        }
-        waiting.entry(here.0).or_default().add(here.1);
+    /// Those that are left alone.
+    resting: Vec<u64>,
+}
+
+impl<'a> Candidates<'a> {
+    fn of(segments: &'a Segments, active: Option<u64>) -> Self {
+        let now = Instant::now();
+        let resting =
+            segments.iter().filter(|(_, segment)| segment.rests(now)).map(|(number, _)| number).collect();
+        Self { segments, active, resting }
     }
-    let candidates = segments.iter().filter_map(|(number, segment)| {
-        let Waiting { events, kept } = waiting.get(&number).copied().unwrap_or_default();
-        // The others are in flight.
-        let is_free = events == segment.unsettled && events > 0 && Some(number) != active;
-        (is_free && kept * 8 <= segment.bytes * 7).then_some((number, kept, segment.bytes))
-    });
-    let candidates: Vec<(u64, u64, u64)> = candidates.collect();
-    let oldest = candidates.iter().find(|(_, kept, bytes)| kept * 2 <= *bytes);
-    oldest.or_else(|| candidates.iter().min_by_key(|(_, kept, _)| *kept)).map(|(number, ..)| *number)
+
+    /// How many bytes the events of a project have that are not in segments that are left alone.
+    fn bytes(&self, project: &Project) -> u64 {
+        let resting = self.resting.iter().flat_map(|segment| project.waiting_in(*segment));
+        project.bytes() - resting.map(|position| u64::from(position.length)).sum::<u64>()
+    }
+
+    /// The oldest segment of which no more than half would be kept, or else the one of which the least would be; none if that
+    /// gains next to nothing.
+    fn choose(&self, projects: &HashMap<ProjectId, Project>, level: u64) -> Option<u64> {
+        let mut waiting: HashMap<u64, Waiting> = HashMap::new();
+        for project in projects.values() {
+            let mut above = self.bytes(project).saturating_sub(level);
+            // Most are in the segment of the one before, and there may be millions.
+            let mut here = (0, Waiting::default());
+            let mut rests = false;
+            for position in project.waiting() {
+                if position.segment != here.0 {
+                    waiting.entry(here.0).or_default().add(here.1);
+                    here = (position.segment, Waiting::default());
+                    rests = self.resting.contains(&position.segment);
+                }
+                if rests {
+                    continue;
+                }
+                let bytes = u64::from(position.length);
+                here.1.add(Waiting { events: 1, kept: if above == 0 { bytes } else { 0 } });
+                above = above.saturating_sub(bytes);
+            }
+            waiting.entry(here.0).or_default().add(here.1);
+        }
+        let candidates = self.segments.iter().filter_map(|(number, segment)| {
+            let Waiting { events, kept } = waiting.get(&number).copied().unwrap_or_default();
+            // The others are in flight, or left alone.
+            let is_free = events == segment.unsettled && events > 0 && Some(number) != self.active;
+            (is_free && kept * 8 <= segment.bytes * 7).then_some((number, kept, segment.bytes))
+        });
+        let candidates: Vec<(u64, u64, u64)> = candidates.collect();
+        let oldest = candidates.iter().find(|(_, kept, bytes)| kept * 2 <= *bytes);
+        oldest.or_else(|| candidates.iter().min_by_key(|(_, kept, _)| *kept)).map(|(number, ..)| *number)
+    }
 }
 
 /// How much each may have for all to have `target` together.

@@ -122,7 +122,11 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         let max_bytes = self.settings.shard_log_bytes(log.segment_bytes());
         self.journal = Some(Journal::new(directory, log, segments, max_bytes, health));
         self.memory = Memory::beside_log();
-        self.metrics.accept(projects.values().map(|project| project.account().accepted).sum());
+        for account in projects.values().map(Project::account) {
+            self.metrics.accept(account.accepted);
+            let reason = DropReason::LogDamaged;
+            self.metrics.settle(Settled::Dropped(reason), account.dropped(reason));
+        }
         self.projects = projects;
         let now = Instant::now();
         for id in self.projects.keys().copied().collect::<Vec<_>>() {

@@ -3,12 +3,12 @@
 use super::*;
 
 /// Room for a dozen segments.
-fn bounded(when_full: WhenFull) -> Settings {
+pub(super) fn bounded(when_full: WhenFull) -> Settings {
     Settings { log_bytes: 12 * u64::from(SMALL_SEGMENT), when_full, ..settings() }
 }
 
 /// What the files may have besides: a group begins when a segment is nearly full, and what is removed was carried before.
-const SLACK: usize = 4 * SMALL_SEGMENT as usize;
+pub(super) const SLACK: usize = 4 * SMALL_SEGMENT as usize;
 
 #[tokio::test(start_paused = true)]
 async fn when_new_events_are_refused_none_is_dropped() {

@@ -1,6 +1,7 @@
 //! The engine under a paused clock, against a sink that does as it is told.
 
 mod bound;
+mod damage;
 mod disk;
 mod end;
 mod fairness;

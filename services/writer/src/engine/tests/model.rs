@@ -1,9 +1,14 @@
 //! The engine against a model: whatever is accepted, fails, is killed or crashes, in whatever order, what was acknowledged
 //! is stored, once, or counted as dropped where the oldest are to be, and the account is right each time that it is looked at.
+//! Only what the disk changes or keeps to itself may be lost.
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    damage::{file, records, spoil},
+    *,
+};
+use crate::log::{OpenError, Position, Reader};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -17,6 +22,10 @@ enum Step {
     FailAfter(usize),
     Fail(Call),
     FillUp(usize),
+    /// Have the disk change a record, or not give one, or give all again.
+    Damage(u64),
+    HideRecord(u64),
+    GiveAll,
     /// Have the database fail so many times: away, or with an error of its own.
     Away(usize),
     Says(&'static str, usize),
@@ -39,6 +48,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..12_usize).prop_map(Step::FailAfter),
         1 => proptest::sample::select(&Call::CHANGES[..]).prop_map(Step::Fail),
         1 => (0..5000_usize).prop_map(Step::FillUp),
+        1 => any::<u64>().prop_map(Step::Damage),
+        1 => any::<u64>().prop_map(Step::HideRecord),
+        1 => Just(Step::GiveAll),
         2 => (1..8_usize).prop_map(Step::Away),
         2 => (proptest::sample::select(vec!["57014", "42501", "XX000"]), 1..40_usize)
             .prop_map(|(sqlstate, times)| Step::Says(sqlstate, times)),
@@ -61,6 +73,8 @@ struct Model {
     expected: [(u64, u64); PROJECTS],
     /// How many were dropped for others before the last start.
     dropped: u64,
+    /// What the disk changed, or did not give for a while.
+    spoiled: HashSet<EventId>,
 }
 
 /// A log so small that it is cleaned all the time.
@@ -73,14 +87,34 @@ impl Model {
         let (sink, disks) = (Script::open(), (0..MAX_SHARDS).map(|_| Simulated::default()).collect());
         let projects = [(); PROJECTS].map(|()| ProjectId::new());
         let (acknowledged, sent) = (HashSet::new(), HashSet::new());
-        let (expected, dropped) = ([(0, 0); PROJECTS], 0);
-        Self { sink, disks, bench: None, projects, acknowledged, sent, when_full, expected, dropped }
+        Self {
+            sink,
+            disks,
+            bench: None,
+            projects,
+            acknowledged,
+            sent,
+            when_full,
+            expected: [(0, 0); PROJECTS],
+            dropped: 0,
+            spoiled: HashSet::new(),
+        }
     }
 
     async fn start(&mut self, shards: usize) {
         // What was stored right before a kill may be given again.
         self.sink.settled.lock().unwrap().clear();
-        let bench = Bench::simulated(&self.sink, small(shards, self.when_full), &self.disks);
+        let settings = small(shards, self.when_full);
+        let open = || Logs::open_in(self.disks.clone(), shards, SMALL_SEGMENT);
+        let logs = match open() {
+            Err(LogsError::Open(OpenError::Unreadable { .. })) => {
+                self.disks.iter().for_each(Simulated::make_readable);
+                open().unwrap()
+            }
+            logs => logs.unwrap(),
+        };
+        assert!(logs.damaged == 0 || !self.spoiled.is_empty());
+        let bench = Bench::with(&self.sink, settings, Some(logs));
         for (project, expected) in self.projects.iter().zip(&mut self.expected) {
             *expected = (bench.account(*project).await.accepted, 0);
         }
@@ -114,6 +148,7 @@ impl Model {
             self.look().await;
             assert_eq!(*self.sink.again.lock().unwrap(), 0, "stored, and given again");
         }
+        self.step(Step::GiveAll).await;
         self.step(Step::Crash(1, 2)).await;
         self.sink.succeed();
         for project in self.projects {
@@ -125,11 +160,23 @@ impl Model {
         let once: HashSet<EventId> = stored.iter().copied().collect();
         assert_eq!(once.len(), stored.len(), "stored twice");
         assert!(once.is_subset(&self.sent));
-        let lost = self.acknowledged.iter().filter(|id| !once.contains(id) && !dead.contains(id)).count();
+        let is_lost = |id: &&EventId| ![&once, &dead, &self.spoiled].iter().any(|found| found.contains(id));
+        let lost = self.acknowledged.iter().filter(is_lost).count();
         assert!(count(lost) <= self.dropped, "{lost} acknowledged, and lost; {} dropped", self.dropped);
         assert!(self.when_full == WhenFull::DropOldest || self.dropped == 0);
-        let left: usize = self.disks.iter().map(Simulated::used).sum();
-        assert_eq!(left, 0, "all is settled, and nothing is left");
+        let mut left = self.disks.iter().flat_map(Simulated::names);
+        let is_kept = |name: &String| name.ends_with(".damaged") && !self.spoiled.is_empty();
+        assert_eq!(left.find(|name| !is_kept(name)), None, "all is settled");
+    }
+
+    /// A record that is on some disk, and that disk.
+    fn somewhere(&self, seed: u64) -> Option<(&Simulated, Position)> {
+        let mut records: Vec<(&Simulated, Position)> = Vec::new();
+        for disk in &self.disks {
+            records.extend(all_records(disk).into_iter().map(|record| (disk, record)));
+        }
+        let place = Choices(seed).below(records.len().max(1));
+        records.into_iter().nth(place)
     }
 
     async fn step(&mut self, step: Step) {
@@ -156,6 +203,20 @@ impl Model {
             Step::FailAfter(calls) => self.disks.iter().for_each(|disk| disk.fail_after(calls)),
             Step::Fail(call) => self.disks.iter().for_each(|disk| disk.fail(call)),
             Step::FillUp(room) => self.disks.iter().for_each(|disk| disk.fill_up(room)),
+            Step::Damage(seed) => {
+                if let Some((disk, position)) = self.somewhere(seed) {
+                    let id = read(disk, position);
+                    spoil(disk, position);
+                    self.spoiled.extend(id);
+                }
+            }
+            Step::HideRecord(seed) => {
+                if let Some((disk, position)) = self.somewhere(seed) {
+                    let hidden = hide(disk, position);
+                    self.spoiled.extend(hidden);
+                }
+            }
+            Step::GiveAll => self.disks.iter().for_each(Simulated::make_readable),
             Step::Away(times) => self.sink.fail(times),
             Step::Says(sqlstate, times) => self.sink.fail_with(sqlstate, times),
             Step::Heal => {
@@ -180,6 +241,36 @@ impl Model {
             }
         }
     }
+}
+
+/// The records that a disk has, those that are settled among them.
+fn all_records(disk: &Simulated) -> Vec<Position> {
+    let disk = disk.copy();
+    disk.make_readable();
+    for notes in disk.names().iter().filter(|name| name.ends_with(".settled")) {
+        disk.replace(notes, Vec::new());
+    }
+    records(&disk)
+}
+
+/// The id of what is in a record, unless it cannot be read.
+fn read(disk: &Simulated, position: Position) -> Option<EventId> {
+    Reader::new(&disk.copy()).read(position).ok().map(|record| record.id)
+}
+
+/// Has the disk not give the blocks that a record begins in; gives what is in them.
+fn hide(disk: &Simulated, position: Position) -> HashSet<EventId> {
+    let here: Vec<Position> =
+        all_records(disk).into_iter().filter(|record| record.segment == position.segment).collect();
+    let readable: Vec<(Position, EventId)> =
+        here.iter().filter_map(|record| Some((*record, read(disk, *record)?))).collect();
+    let start = position.offset as usize;
+    let end = here.last().map_or(0, |last| last.offset + last.length) as usize;
+    // What is written later into the last block would be lost as well.
+    if start + Simulated::BLOCK < end {
+        disk.make_unreadable(&file(position), start..start + 1);
+    }
+    readable.into_iter().filter(|(record, _)| read(disk, *record).is_none()).map(|(_, id)| id).collect()
 }
 
 proptest! {

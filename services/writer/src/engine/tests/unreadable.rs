@@ -1,6 +1,10 @@
 //! Blocks that a disk does not give.
 
-use super::*;
+use super::{
+    bound::{SLACK, bounded},
+    damage::{file, records},
+    *,
+};
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_keeps_nothing_else_from_being_stored_and_is_stored_when_it_can_be() {
@@ -33,4 +37,77 @@ async fn what_cannot_be_read_keeps_nothing_else_from_being_stored_and_is_stored_
     let stored: HashSet<EventId> = ids(&sink.stored(), project).into_iter().collect();
     assert_eq!(stored, sent.into_iter().collect());
     bench.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_cannot_be_read_does_not_keep_the_others_from_being_emptied() {
+    let (sink, disk) = (Script::closed(), Simulated::default());
+    let few_in_memory = Settings { buffer_events: 2, ..bounded(WhenFull::DropOldest) };
+    let bench = Bench::simulated(&sink, few_in_memory, std::slice::from_ref(&disk));
+    let [first, quiet, flood] = [(); 3].map(|()| ProjectId::new());
+    // In flight all the while.
+    bench.accept(first, 50).await;
+    bench.accept(flood, 50).await;
+    let sent = bench.accept(quiet, 5).await;
+    let unreadable = records(&disk)[50 + 50 + 3];
+    let middle = (unreadable.offset + unreadable.length / 2) as usize;
+    disk.make_unreadable(&file(unreadable), middle..middle + 1);
+    for _ in 0..2000 {
+        bench.engine.accepted(flood, vec![sized(flood, 200)]).await.unwrap();
+        assert!(disk.used() <= 12 * SMALL_SEGMENT as usize + SLACK, "{}", disk.used());
+    }
+    let account = bench.account(flood).await;
+    assert!(account.buffered > 50, "{account:?}");
+    assert_eq!(bench.account(quiet).await.buffered, 5);
+    disk.make_readable();
+    sink.permits.add_permits(Semaphore::MAX_PERMITS);
+    assert_eq!(bench.settled(quiet).await.stored, 5);
+    assert_eq!(ids(&sink.stored(), quiet), sent);
+    bench.settled(flood).await;
+    bench.close().await;
+    assert_eq!(disk.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_space_is_reclaimed_beside_a_segment_that_cannot_be_read_and_in_it_when_it_can() {
+    let (sink, disk) = (Script::open(), Simulated::default());
+    let bench = Bench::simulated(&sink, bounded(WhenFull::Reject), std::slice::from_ref(&disk));
+    let (stuck, busy) = (ProjectId::new(), ProjectId::new());
+    let fill_up = async || {
+        // Keeps a part of each segment, while all of the other project is stored.
+        let event = sized(stuck, 200);
+        sink.broken.lock().unwrap().insert(event.id, "42501");
+        while bench.engine.accepted(stuck, vec![event.clone()]).await.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        for _ in 0..10 {
+            let events: Vec<Event> = (0..5).map(|_| sized(busy, 200)).collect();
+            // While all that could be carried forward is being tried again, there may be no room.
+            while bench.engine.accepted(busy, events.clone()).await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        bench.settled(busy).await;
+        assert!(disk.used() <= 12 * SMALL_SEGMENT as usize + SLACK, "{}", disk.used());
+    };
+    fill_up().await;
+    let first = records(&disk)[0];
+    let middle = (first.offset + first.length / 2) as usize;
+    disk.make_unreadable(&file(first), middle..middle + 1);
+    for _ in 0..60 {
+        fill_up().await;
+    }
+    assert_eq!(bench.account(stuck).await.buffered, 61);
+    assert!(disk.names().contains(&file(first)));
+    disk.make_readable();
+    // It is not looked at again at once.
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    while disk.names().contains(&file(first)) {
+        fill_up().await;
+    }
+    sink.broken.lock().unwrap().clear();
+    let account = bench.settled(stuck).await;
+    assert_eq!(account.stored, account.accepted);
+    bench.close().await;
+    assert_eq!(disk.used(), 0);
 }

@@ -27,6 +27,12 @@ impl File {
         Self { durable: content.clone(), content, named: true, ..Self::default() }
     }
 
+    /// Changes a byte, synced.
+    pub(super) fn damage(&mut self, offset: usize) {
+        self.content[offset] ^= 0xff;
+        self.durable = self.content.clone();
+    }
+
     /// Where what differs from what was synced begins.
     pub(super) fn unsynced_from(&self) -> usize {
         self.content.iter().zip(&self.durable).take_while(|(now, before)| now == before).count()

@@ -12,7 +12,7 @@ mod services;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use mesher_common::{bootstrap, handle::Handle, status::chain};
+use mesher_common::{bootstrap, causes::chain, handle::Handle};
 
 use crate::config::{Cli, Command, Config, MigrateArgs};
 

@@ -25,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::instrument;
 
 use crate::{
+    causes::chain,
     db::{self, DatabaseError},
     id::ProjectId,
     rate_limit::RateLimit,
     secret::SecretHash,
-    status::chain,
 };
 
 /// The most keys that are remembered, unknown ones included. Those in use stay when others are tried in masses.

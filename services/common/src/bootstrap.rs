@@ -17,9 +17,9 @@ use tokio::{
 };
 
 use crate::{
+    causes::chain,
     config::{ConfigError, ProcessArgs, ProcessConfig},
     handle::Handle,
-    status::chain,
     telemetry::Telemetry,
 };
 

@@ -6,7 +6,7 @@ use mesher_migrations::SchemaError;
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, postgres::PgPoolOptions};
 use tokio::time::Instant;
 
-use crate::{config::DatabaseArgs, status};
+use crate::{causes, config::DatabaseArgs, status};
 
 /// How long a call waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -138,7 +138,7 @@ async fn retry(
             });
         }
         if !told {
-            tracing::info!(error = %status::chain(&error), "waiting for the database");
+            tracing::info!(error = %causes::chain(&error), "waiting for the database");
             told = true;
         }
         tokio::time::sleep(CONNECT_RETRY).await;
@@ -258,7 +258,7 @@ mod tests {
             let ConnectError::Unreachable { source: sqlx::Error::Io(cause), .. } = &error else {
                 panic!("{error}");
             };
-            let told = status::chain(&error);
+            let told = causes::chain(&error);
             assert!(told.contains(place) && !told.contains("secret"), "{told}");
             assert_eq!(told.matches(&cause.to_string()).count(), 1, "{told}");
         }

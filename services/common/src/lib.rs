@@ -10,6 +10,7 @@ pub mod admin;
 pub mod api_keys;
 pub mod audit;
 pub mod bootstrap;
+pub mod causes;
 pub mod clock;
 pub mod config;
 pub mod db;

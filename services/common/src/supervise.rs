@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::status::chain;
+use crate::causes::chain;
 
 /// How long the servers may take for the calls in hand. What then still runs is left behind, so that nobody who holds a
 /// connection open keeps the drain from its turn; well below the grace period.

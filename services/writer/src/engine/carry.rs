@@ -65,13 +65,15 @@ fn carry_group<F: FileSystem>(
                 records.push(record);
             }
             Err(ReadError::Damaged(error)) => {
-                tracing::error!(?position, error, "a record in the log is damaged");
+                tracing::error!(?directory, ?position, error, "a record in the log is damaged");
                 carried.damaged.push(*position);
             }
             Err(ReadError::Io(error)) => return Err(CarryError::Read(error)),
         }
     }
-    let to = log.commit(&records).map_err(CarryError::Write)?;
-    carried.moved.extend(from.into_iter().zip(to));
+    if !records.is_empty() {
+        let to = log.commit(&records).map_err(CarryError::Write)?;
+        carried.moved.extend(from.into_iter().zip(to));
+    }
     Ok(())
 }

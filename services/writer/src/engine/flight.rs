@@ -53,9 +53,7 @@ pub(super) async fn fly<S: Sink, F: FileSystem>(
 ) -> Vec<End> {
     let seats = batch.len();
     let Some(loaded) = load(batch, directory, closed).await else { return vec![End::Left; seats] };
-    // It may be readable at the next start, or when its turn comes again.
-    let unreadable = if closed.is_cancelled() { End::Left } else { End::PutBack };
-    let mut ends = vec![unreadable; seats];
+    let mut ends = vec![End::Unreadable; seats];
     let (mut places, mut events) = (Vec::with_capacity(seats), Vec::with_capacity(seats));
     for (place, event) in loaded.into_iter().enumerate() {
         match event {

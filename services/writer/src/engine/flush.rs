@@ -48,6 +48,8 @@ pub(super) enum End {
     Settled(Settled),
     /// It is to be tried again later: what kept it out may lie in itself.
     PutBack,
+    /// It cannot be read from the log now. It may be later, or at the next start.
+    Unreadable,
     /// The end has begun: it is left to the log.
     Left,
 }

@@ -145,7 +145,8 @@ impl OfProject {
                     let reader = &mut readers[event.place];
                     let record = match reader.read(event.position) {
                         Ok(record) => record,
-                        // It was there a moment ago. It is found to be lost when it is read again.
+                        // It was there a moment ago. It is found to be lost when it is read again, and counted so even if it
+                        // is the copy of another.
                         Err(ReadError::Damaged(_)) => continue,
                         Err(ReadError::Io(error)) => return Err(in_directory(reader.fs(), error)),
                     };

@@ -10,9 +10,9 @@ use tokio::{
     time::Instant,
 };
 
+pub(super) use self::cleaning::{Cleaned, Emptied};
 use super::{
     EngineError,
-    carry::{Carried, CarryError, carry},
     health::Health,
     pace::Pace,
     segments::Segments,
@@ -23,14 +23,16 @@ use crate::{
     log::{Log, Position, fs::FileSystem},
 };
 
+mod cleaning;
+
 /// The most bytes that wait to be written. Beyond them a shard takes nothing in until the group before is synced.
 const MAX_WAITING_BYTES: u64 = 4 * 1024 * 1024;
 /// How long after a failed write or sync it is tried whether the disk takes anything again.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
 /// How long something may be written and synced until the disk is taken for stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
-/// How long cleaning waits when nothing can be gained.
-const CLEAN_DELAY: Duration = Duration::from_secs(1);
+/// How long what is to be taken in waits for segments to be removed. After that it is refused if there is no room.
+const REMOVE_WAIT: Duration = Duration::from_secs(1);
 /// An active segment without an unsettled event is only replaced when it has this part of its size: what is left of it is
 /// read again after a crash, and found settled.
 const SEAL_PART: u32 = 32;
@@ -56,15 +58,6 @@ pub(super) struct Committed<F: FileSystem> {
     log: Log<F>,
 }
 
-/// A segment whose events were carried forward, or were not.
-#[derive(Debug)]
-pub(super) struct Cleaned<F: FileSystem> {
-    segment: u64,
-    carried: Carried,
-    result: Result<(), CarryError>,
-    log: Log<F>,
-}
-
 /// Something that was done off the shard's task.
 #[derive(Debug)]
 pub(super) enum Done<F: FileSystem> {
@@ -86,6 +79,8 @@ pub(super) struct Journal<F: FileSystem> {
     /// At most one that writes, and one that tidies.
     jobs: JoinSet<Done<F>>,
     tidying: bool,
+    /// Since when segments are being removed, and how many bytes they have.
+    removing: Option<(Instant, u64)>,
     /// When removing may be tried again.
     remove_at: Option<Instant>,
     /// Where events were that are settled, by their segments; to be noted. They are fewer than those that waited.
@@ -116,6 +111,7 @@ impl<F: FileSystem> Journal<F> {
             is_stuck: false,
             jobs: JoinSet::new(),
             tidying: false,
+            removing: None,
             remove_at: None,
             settled: BTreeMap::new(),
             waiting: Vec::new(),
@@ -137,19 +133,31 @@ impl<F: FileSystem> Journal<F> {
 
     /// Whether more can be taken in before the group before is synced.
     pub(super) fn has_room(&self) -> bool {
-        // What would be refused now may be taken in when the log is cleaned, and what was emptied is removed.
-        let gives_back = self.cleaning || self.tidying;
-        self.waiting_bytes < MAX_WAITING_BYTES && !(gives_back && self.is_nearly_full())
+        // What would be refused now may be taken in when a segment is emptied, or removed.
+        let may_have_room = self.cleaning || self.removing_until().is_some();
+        // Whatever comes is refused while nothing can be promised, and nobody waits for that.
+        self.is_failed()
+            || self.waiting_bytes < MAX_WAITING_BYTES && !(may_have_room && self.is_nearly_full())
+    }
+
+    /// Until when it is waited for segments that are being removed.
+    fn removing_until(&self) -> Option<Instant> {
+        self.removing.map(|(since, _)| since + REMOVE_WAIT).filter(|until| Instant::now() < *until)
     }
 
     /// Whether so many bytes more are within what there may be on disk.
     pub(super) fn has_disk(&self, bytes: u64) -> bool {
-        self.segments.bytes() + self.waiting_bytes + bytes <= self.max_bytes
+        self.bytes() + bytes <= self.max_bytes
     }
 
     /// Whether it is time to make room.
     fn is_nearly_full(&self) -> bool {
-        self.segments.bytes() + self.waiting_bytes + self.segment_bytes > self.max_bytes
+        self.bytes() + self.segment_bytes > self.max_bytes
+    }
+
+    /// How many bytes there are on disk, and are about to be.
+    fn bytes(&self) -> u64 {
+        self.segments.bytes() + self.removing.map_or(0, |(_, bytes)| bytes) + self.waiting_bytes
     }
 
     /// Whether nothing can be promised now.
@@ -157,13 +165,14 @@ impl<F: FileSystem> Journal<F> {
         self.probe_at.is_some() || self.is_stuck
     }
 
-    /// When something is to be done although nothing arrives: to try whether the disk takes anything again, or to see that it is
-    /// stuck.
+    /// When something is to be done although nothing arrives: to try whether the disk takes anything again, to see that it is
+    /// stuck, or to wait no longer for what is being removed.
     pub(super) fn look_at(&self) -> Option<Instant> {
-        match &self.log {
+        let look_at = match &self.log {
             Some(_) => self.probe_at,
             None => (!self.is_stuck).then(|| self.away_since + STUCK_AFTER),
-        }
+        };
+        look_at.into_iter().chain(self.removing_until()).min()
     }
 
     /// Notes it if the disk is stuck.
@@ -236,40 +245,11 @@ impl<F: FileSystem> Journal<F> {
         settled.retain(|segment, _| self.segments.contains(*segment));
         if !segments.is_empty() || !settled.is_empty() {
             self.tidying = true;
+            let bytes = segments.values().map(|segment| segment.bytes).sum();
+            self.removing = (!segments.is_empty()).then(|| (Instant::now(), bytes));
             let directory = self.directory.clone();
             self.jobs.spawn_blocking(move || Done::Tidied(tidy(&directory, &settled, segments)));
         }
-    }
-
-    /// What there is to be cleaned, with the active segment, and how many bytes should be left in what does not
-    /// [rest](Segments::rest), if the log is nearly full.
-    pub(super) fn to_clean(&self) -> Option<(&Segments, Option<u64>, u64)> {
-        let log = self.log.as_ref().filter(|_| !self.is_failed())?;
-        let is_time = self.clean_at.is_none_or(|at| at <= Instant::now());
-        (is_time && self.is_nearly_full()).then(|| {
-            let active = log.active().map(|(segment, _)| segment);
-            let now = Instant::now();
-            let resting = self.segments.iter().filter(|(_, segment)| segment.rests(now));
-            let kept = 3 * self.segment_bytes + resting.map(|(_, segment)| segment.bytes).sum::<u64>();
-            (&self.segments, active, self.max_bytes.saturating_sub(kept))
-        })
-    }
-
-    /// Begins to carry events of a segment forward.
-    pub(super) fn clean(&mut self, segment: u64, events: Vec<Position>) {
-        if let Some(mut log) = self.take() {
-            self.cleaning = true;
-            let directory = self.directory.clone();
-            self.jobs.spawn_blocking(move || {
-                let (carried, result) = carry(&directory, &mut log, &events);
-                Done::Cleaned(Cleaned { segment, carried, result, log })
-            });
-        }
-    }
-
-    /// Waits before it is cleaned again: nothing can be gained now.
-    pub(super) fn rest(&mut self) {
-        self.clean_at = Some(Instant::now() + CLEAN_DELAY);
     }
 
     /// Waits for something to be done; for ever if nothing is being done.
@@ -283,12 +263,12 @@ impl<F: FileSystem> Journal<F> {
     /// Notes what could be tidied.
     pub(super) fn tidied(&mut self, tidied: Tidied) {
         self.tidying = false;
-        if !tidied.segments.is_empty() {
+        if self.removing.take().is_some() {
             self.remove_at = None;
         }
-        if let Err(error) = tidied.result {
+        if let Some(error) = tidied.error {
             tracing::warn!(directory = ?self.directory, %error, "a settled segment of the log could not be removed");
-            self.segments.put_back(tidied.segments);
+            self.segments.put_back(tidied.left);
             self.remove_at = Some(Instant::now() + PROBE_DELAY);
         }
     }
@@ -302,28 +282,6 @@ impl<F: FileSystem> Journal<F> {
             self.segments.add(*position);
         }
         (entries, result)
-    }
-
-    /// Takes the log back from cleaning. Gives what was carried forward of which segment, and is safe in both places.
-    pub(super) fn cleaned(&mut self, cleaned: Cleaned<F>) -> (u64, Carried) {
-        let Cleaned { segment, carried, result, log } = cleaned;
-        self.cleaning = false;
-        if let Err(error) = &result {
-            tracing::warn!(directory = ?self.directory, segment, %error, "a segment of the log could not be emptied");
-        }
-        match &result {
-            Err(CarryError::Write(_)) => self.rest(),
-            // Others can be emptied.
-            Err(CarryError::Read(_)) => self.segments.rest(segment),
-            // What is damaged, and in memory as well, stays until it is stored.
-            Ok(()) if !carried.damaged.is_empty() => self.segments.rest(segment),
-            Ok(()) => {}
-        }
-        self.take_back(log, None);
-        for (_, to) in &carried.moved {
-            self.segments.grow(*to);
-        }
-        (segment, carried)
     }
 
     fn take_back(&mut self, log: Log<F>, error: Option<&io::Error>) {
@@ -349,12 +307,6 @@ impl<F: FileSystem> Journal<F> {
             }
         }
         self.log = Some(log);
-    }
-
-    /// Notes that an event was carried forward, and is settled where it was.
-    pub(super) fn carried(&mut self, from: Position, to: Position) {
-        self.settle(from);
-        self.segments.add(to);
     }
 
     /// Notes that an event is lost: the disk has damaged it.

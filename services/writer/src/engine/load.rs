@@ -43,10 +43,10 @@ pub(super) async fn load<F: FileSystem>(
     let Some(directory) = directory else { return Some(loaded) };
     let mut delays = RETRY_DELAYS.into_iter();
     while !missing.is_empty() {
-        let (directory, positions) = (directory.clone(), missing);
+        let (from, positions) = (directory.clone(), missing);
         // Reading blocks, and what is read has to be taken apart again.
         let reading = tokio::task::spawn_blocking(move || {
-            let mut reader = Reader::new(&directory);
+            let mut reader = Reader::new(&from);
             positions.into_iter().map(|(place, at)| (place, at, restore(&mut reader, at))).collect::<Vec<_>>()
         });
         let read = match reading.await {
@@ -59,7 +59,7 @@ pub(super) async fn load<F: FileSystem>(
         for (place, position, event) in read {
             loaded[place] = event.map_err(|error| match error {
                 ReadError::Damaged(error) => {
-                    tracing::error!(?position, %error, "event dropped: its record in the log is damaged");
+                    tracing::error!(?directory, ?position, %error, "event dropped: its record in the log is damaged");
                     Missing::Damaged
                 }
                 ReadError::Io(error) => {
@@ -75,7 +75,7 @@ pub(super) async fn load<F: FileSystem>(
                 None => None,
             };
             if waited.is_none() {
-                tracing::warn!(events = missing.len(), ?position, %error, "events put back: the log cannot be read");
+                tracing::warn!(events = missing.len(), ?directory, ?position, %error, "events left: they cannot be read");
                 break;
             }
         }

@@ -146,7 +146,9 @@ impl<F: FileSystem> Logs<F> {
         for ShardLog { directory, segments, .. } in open.split_off(shards) {
             // Everything in it was moved.
             let segments = segments.iter().collect();
-            give_back(&directory, &segments).map_err(|source| in_directory(&directory, source))?;
+            if let Some(error) = give_back(&directory, segments).error {
+                return Err(in_directory(&directory, error));
+            }
         }
         Ok(Self { shards: open, damaged })
     }

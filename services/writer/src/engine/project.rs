@@ -292,6 +292,11 @@ impl Project {
         self.put_back.push(held);
     }
 
+    /// Leaves an event that was in flight to the next start. Whoever waits for it is told that it failed.
+    pub(super) fn leave(&mut self, number: u64) {
+        self.flushes.fail(number);
+    }
+
     /// Notes that all that was in flight is settled, or that some was put back.
     pub(super) fn landed(&mut self, has_put_back: bool, now: Instant) {
         self.in_flight = 0;

@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, io};
 use super::segments::Segment;
 use crate::log::{self, fs::FileSystem};
 
-/// What is settled was noted, and the segments of which all is were removed, or some of them were not.
-#[derive(Debug)]
+/// What became of what was to be tidied.
+#[derive(Debug, Default)]
 pub(super) struct Tidied {
-    pub(super) segments: BTreeMap<u64, Segment>,
-    pub(super) result: io::Result<()>,
+    /// The segments that could not be removed.
+    pub(super) left: BTreeMap<u64, Segment>,
+    /// Why one of them could not.
+    pub(super) error: Option<io::Error>,
 }
 
-/// Notes what is `settled`, by the segments that it is in, and removes `segments`, of which all is. Those in which events were
-/// damaged are [kept](log::keep_damaged).
+/// Notes what is `settled`, by the segments that it is in, and removes `segments`, of which all is.
 pub(super) fn tidy<F: FileSystem>(
     directory: &F,
     settled: &BTreeMap<u64, Vec<u32>>,
@@ -24,18 +25,48 @@ pub(super) fn tidy<F: FileSystem>(
             tracing::debug!(?directory, %error, "what is settled of a segment could not be noted");
         }
     }
-    let result = give_back(directory, &segments);
-    Tidied { segments, result }
+    give_back(directory, segments)
 }
 
-/// Removes segments of which nothing is needed any more, but for those in which events were damaged: they are kept.
-pub(super) fn give_back<F: FileSystem>(directory: &F, segments: &BTreeMap<u64, Segment>) -> io::Result<()> {
-    let numbers = |are_damaged: bool| -> Vec<u64> {
-        let chosen = segments.iter().filter(|(_, segment)| segment.is_damaged == are_damaged);
-        chosen.map(|(number, _)| *number).collect()
-    };
-    let (damaged, whole) = (numbers(true), numbers(false));
-    let kept = if damaged.is_empty() { Ok(()) } else { log::keep_damaged(directory, &damaged) };
-    let removed = if whole.is_empty() { Ok(()) } else { log::remove(directory, &whole) };
-    kept.and(removed)
+/// Removes segments of which nothing is needed any more, but for those in which events were damaged: they are
+/// [kept](log::keep_damaged).
+pub(super) fn give_back<F: FileSystem>(directory: &F, segments: BTreeMap<u64, Segment>) -> Tidied {
+    let mut tidied = Tidied::default();
+    for (number, segment) in segments {
+        let given_back = match segment.is_damaged {
+            true => log::keep_damaged(directory, &[number]),
+            false => log::remove(directory, &[number]),
+        };
+        if let Err(error) = given_back {
+            tidied.left.insert(number, segment);
+            tidied.error = Some(error);
+        }
+    }
+    tidied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::segments::Segments, log::simulated::Simulated};
+
+    #[test]
+    fn only_what_is_not_removed_is_left_to_be_tried_again() {
+        for calls in 0..12 {
+            let disk = Simulated::default();
+            let mut found = Segments::default();
+            (1..=4).for_each(|number| found.insert(number, 30));
+            found.damage(2);
+            for number in 1..=4 {
+                disk.replace(&format!("{number:020}.log"), vec![0; 30]);
+            }
+            disk.fail_after(calls);
+            let Tidied { left, error } = give_back(&disk, found.iter().collect());
+            assert_eq!(left.len(), usize::from(error.is_some()), "after {calls} calls");
+            let is_left = |number: &u64| disk.names().contains(&format!("{number:020}.log"));
+            assert!((1..=4).filter(is_left).all(|number| left.contains_key(&number)), "after {calls} calls");
+            assert!(give_back(&disk, left).error.is_none());
+            assert_eq!(disk.names(), ["00000000000000000002.damaged"], "after {calls} calls");
+        }
+    }
 }

@@ -29,9 +29,16 @@ pub fn keep_damaged<F: FileSystem>(fs: &F, segments: &[u64]) -> io::Result<()> {
             _ => settled::remove(fs, *segment)?,
         }
     }
+    if let Err(error) = remove_oldest(fs) {
+        tracing::warn!(directory = fs.directory(), %error, "the oldest of the damaged segments could not be removed");
+    }
+    fs.sync_directory()
+}
+
+fn remove_oldest<F: FileSystem>(fs: &F) -> io::Result<()> {
     let kept: BTreeSet<u64> = fs.list()?.iter().filter_map(|name| number(name)).collect();
     for oldest in kept.iter().take(kept.len().saturating_sub(MAX_KEPT)) {
         fs.remove(&kept_name(*oldest))?;
     }
-    fs.sync_directory()
+    Ok(())
 }

@@ -5,18 +5,21 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
+pub(crate) use self::choices::Choices;
 use self::file::{BLOCK, File};
 use super::fs::FileSystem;
 
+mod choices;
 mod file;
 
 /// A way to the file system. What is done by way of it fails after the next crash or kill: whoever held it is dead.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Simulated {
     state: Arc<Mutex<State>>,
+    resumed: Arc<Condvar>,
     life: u64,
 }
 
@@ -49,6 +52,8 @@ struct State {
     fails_after: Option<usize>,
     /// The calls that fail each time.
     failing: BTreeSet<Call>,
+    /// The call that hangs.
+    hanging: Option<Call>,
     /// How many bytes the files may have in all.
     capacity: Option<usize>,
     /// A byte of a file that is changed when something of the file is read.
@@ -57,18 +62,12 @@ struct State {
     rewriting: Option<io::ErrorKind>,
 }
 
-/// A generator of choices: small, and the same for the same seed.
-#[derive(Debug)]
-pub(crate) struct Choices(pub(crate) u64);
+struct Hangs<'a>(&'a Simulated);
 
-impl Choices {
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % u64::try_from(bound).unwrap()).unwrap()
+impl Drop for Hangs<'_> {
+    fn drop(&mut self) {
+        self.0.state().hanging = None;
+        self.0.resumed.notify_all();
     }
 }
 
@@ -88,6 +87,12 @@ impl Simulated {
     /// Has all calls of a kind fail until [`Simulated::heal`].
     pub(crate) fn fail(&self, call: Call) {
         self.state().failing.insert(call);
+    }
+
+    /// Has all calls of a kind wait until what this gives is dropped.
+    pub(crate) fn hang_at(&self, call: Call) -> impl Drop + '_ {
+        self.state().hanging = Some(call);
+        Hangs(self)
     }
 
     /// Has the files grow by so many bytes at the most, until [`Simulated::heal`].
@@ -125,7 +130,7 @@ impl Simulated {
             renamed: state.renamed.clone(),
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(copy)), life: state.life }
+        Self { state: Arc::new(Mutex::new(copy)), resumed: Arc::default(), life: state.life }
     }
 
     /// The process is killed: gives the way for the next one, which finds everything as it was left.
@@ -133,7 +138,7 @@ impl Simulated {
         self.heal();
         let mut state = self.state();
         state.life += 1;
-        Self { state: Arc::clone(&self.state), life: state.life }
+        Self { state: Arc::clone(&self.state), resumed: Arc::clone(&self.resumed), life: state.life }
     }
 
     /// The machine crashes: what was not synced is lost, wholly or in part. Gives the way for what comes after.
@@ -206,7 +211,7 @@ impl Simulated {
     }
 
     fn call(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
-        let mut state = self.state();
+        let mut state = self.resumed.wait_while(self.state(), |state| state.hanging == Some(call)).unwrap();
         if state.life != self.life {
             return Err(io::Error::other("a call of the dead"));
         }

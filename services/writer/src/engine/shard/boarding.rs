@@ -227,7 +227,8 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
         self.metrics.flushed(landing.took);
         // The end has begun: the log keeps those that are left.
         self.left |= landing.ends.contains(&End::Left);
-        self.is_calm = landing.took < CALM && !landing.ends.contains(&End::PutBack);
+        let is_kept = |end: &End| matches!(end, End::PutBack | End::Unreadable);
+        self.is_calm = landing.took < CALM && !landing.ends.iter().any(is_kept);
         let now = Instant::now();
         // Each project that was on board, and whether some of its events were put back.
         let mut landed = BTreeMap::new();
@@ -235,7 +236,12 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             let Some(project) = self.projects.get_mut(&seat.project) else { continue };
             let has_put_back = landed.entry(seat.project).or_insert(false);
             let settled = match (*end, seat.position) {
-                (End::PutBack, Some(position)) => {
+                (End::Unreadable, Some(_)) if self.closed => {
+                    // Others are still to be stored before the end.
+                    project.leave(seat.number);
+                    continue;
+                }
+                (End::PutBack | End::Unreadable, Some(position)) => {
                     project.put_back(Held::left_to_log(seat.number, position, seat.since));
                     *has_put_back = true;
                     continue;
@@ -243,7 +249,9 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
                 (End::Left, Some(_)) => continue,
                 (End::Settled(settled), _) => settled,
                 // What is nowhere but in memory is never put back.
-                (End::PutBack | End::Left, None) => Settled::Dropped(DropReason::DatabaseFailed),
+                (End::PutBack | End::Unreadable | End::Left, None) => {
+                    Settled::Dropped(DropReason::DatabaseFailed)
+                }
             };
             project.settle(seat.number, seat.bytes, settled);
             self.metrics.settle(settled, 1);

@@ -6,8 +6,8 @@
 //!
 //! If that is not enough and the oldest are to be dropped, it is those in the segment whose projects have the most: a level is
 //! found at which the bytes of all would fit if nobody had more, and whoever is above it loses its oldest. A flood so drops
-//! its own events, and the few of a quiet project are carried forward. If the new are to be refused instead, only dead space
-//! is reclaimed.
+//! its own events, and the few of a quiet project are carried forward; none is dropped before they are. If the new are to be
+//! refused instead, only dead space is reclaimed.
 //!
 //! What is in flight stays where it is, and keeps its segment: it may still have to be read.
 //!
@@ -26,7 +26,7 @@ use crate::{
         account::{DropReason, Settled},
         count,
         held::Held,
-        journal::Cleaned,
+        journal::{Cleaned, Emptied},
         project::Project,
         segments::Segments,
         sink::Sink,
@@ -65,44 +65,34 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             journal.rest();
             return;
         };
-        let mut dropped = Vec::new();
-        for project in self.projects.values_mut() {
+        let (mut kept, mut doomed) = (Vec::new(), HashSet::new());
+        for project in self.projects.values() {
             let mut bytes = candidates.bytes(project);
-            if bytes <= level {
-                continue;
-            }
-            let reason = DropReason::BufferFull;
-            dropped.extend(project.drop_waiting(segment, reason, &mut self.memory, |_, position| {
-                let is_above = bytes > level;
-                if is_above {
+            for position in project.waiting_in(segment) {
+                if bytes > level {
                     bytes -= u64::from(position.length);
+                    doomed.insert(position);
+                } else {
+                    kept.push(position);
                 }
-                is_above
-            }));
+            }
         }
-        if !dropped.is_empty() {
-            tracing::warn!(events = dropped.len(), "the oldest events dropped: the log on disk is full");
-            self.metrics.drop_oldest(count(dropped.len()));
+        if kept.is_empty() {
+            self.drop_oldest(segment, &doomed);
+            return;
         }
-        let mut kept: Vec<Position> =
-            self.projects.values().flat_map(|project| project.waiting_in(segment)).collect();
         // In the order in which they were accepted, which is found again by it.
         kept.sort_unstable();
-        for position in dropped {
-            journal.settle(position);
-        }
-        if !kept.is_empty() {
-            journal.clean(segment, kept);
-        }
+        journal.clean(segment, kept, doomed);
     }
 
     /// Notes where events are now that were carried forward. Those that took off meanwhile stay where they were.
     pub(super) fn cleaned(&mut self, cleaned: Cleaned<F>) {
         let Some(journal) = &mut self.journal else { return };
-        let (segment, carried) = journal.cleaned(cleaned);
+        let Emptied { segment, carried, doomed } = journal.cleaned(cleaned);
         let moved: HashMap<Position, Position> = carried.moved.into_iter().collect();
         let damaged: HashSet<Position> = carried.damaged.into_iter().collect();
-        for project in self.projects.values_mut() {
+        for (id, project) in &mut self.projects {
             project.move_waiting(segment, |from| {
                 let to = *moved.get(&from)?;
                 journal.carried(from, to);
@@ -115,10 +105,29 @@ impl<S: Sink, F: FileSystem> Shard<S, F> {
             let is_lost = |held: &Held, position| !held.is_loaded() && damaged.contains(&position);
             let reason = DropReason::LogDamaged;
             for position in project.drop_waiting(segment, reason, &mut self.memory, is_lost) {
-                tracing::error!(?position, "event dropped: its record in the log is damaged");
+                tracing::error!(project = %id, ?position, "event dropped: its record in the log is damaged");
                 self.metrics.settle(Settled::Dropped(reason), 1);
                 journal.lose(position);
             }
+        }
+        self.drop_oldest(segment, &doomed);
+    }
+
+    /// Drops events that wait in a segment.
+    fn drop_oldest(&mut self, segment: u64, doomed: &HashSet<Position>) {
+        let Some(journal) = self.journal.as_mut().filter(|_| !doomed.is_empty()) else { return };
+        let mut dropped = 0;
+        for project in self.projects.values_mut() {
+            let is_doomed = |_: &Held, position| doomed.contains(&position);
+            for position in project.drop_waiting(segment, DropReason::BufferFull, &mut self.memory, is_doomed)
+            {
+                journal.settle(position);
+                dropped += 1;
+            }
+        }
+        if dropped > 0 {
+            tracing::warn!(events = dropped, "the oldest events dropped: the log on disk is full");
+            self.metrics.drop_oldest(dropped);
         }
     }
 }

@@ -18,6 +18,7 @@ mod unreadable;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    pin::pin,
     sync::Mutex,
 };
 

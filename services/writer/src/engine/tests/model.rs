@@ -123,12 +123,14 @@ impl Model {
 
     /// Looks at all accounts; gives how many were dropped for others.
     async fn look(&self) -> u64 {
-        let mut dropped = 0;
+        let (mut dropped, mut damaged) = (0, 0);
         for (project, expected) in self.projects.iter().zip(self.expected) {
             let account = self.bench().account(*project).await;
             assert_eq!((account.accepted, account.refused), expected);
             dropped += account.dropped(DropReason::BufferFull);
+            damaged += account.dropped(DropReason::LogDamaged);
         }
+        assert!(damaged <= count(self.spoiled.len()));
         dropped
     }
 

@@ -32,7 +32,7 @@ const PROBE_DELAY: Duration = Duration::from_secs(1);
 /// How long something may be written and synced until the disk is taken for stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// How long what is to be taken in waits for segments to be removed. After that it is refused if there is no room.
-const REMOVE_WAIT: Duration = Duration::from_secs(1);
+const TIDY_WAIT: Duration = Duration::from_secs(1);
 /// An active segment without an unsettled event is only replaced when it has this part of its size: what is left of it is
 /// read again after a crash, and found settled.
 const SEAL_PART: u32 = 32;
@@ -78,9 +78,10 @@ pub(super) struct Journal<F: FileSystem> {
     is_stuck: bool,
     /// At most one that writes, and one that tidies.
     jobs: JoinSet<Done<F>>,
-    tidying: bool,
-    /// Since when segments are being removed, and how many bytes they have.
-    removing: Option<(Instant, u64)>,
+    /// Since when something is tidied.
+    tidying: Option<Instant>,
+    /// How many bytes the segments have that are being removed, if some are.
+    removing: Option<u64>,
     /// When removing may be tried again.
     remove_at: Option<Instant>,
     /// Where events were that are settled, by their segments; to be noted. They are fewer than those that waited.
@@ -110,7 +111,7 @@ impl<F: FileSystem> Journal<F> {
             away_since: Instant::now(),
             is_stuck: false,
             jobs: JoinSet::new(),
-            tidying: false,
+            tidying: None,
             removing: None,
             remove_at: None,
             settled: BTreeMap::new(),
@@ -133,16 +134,25 @@ impl<F: FileSystem> Journal<F> {
 
     /// Whether more can be taken in before the group before is synced.
     pub(super) fn has_room(&self) -> bool {
-        // What would be refused now may be taken in when a segment is emptied, or removed.
-        let may_have_room = self.cleaning || self.removing_until().is_some();
         // Whatever comes is refused while nothing can be promised, and nobody waits for that.
         self.is_failed()
-            || self.waiting_bytes < MAX_WAITING_BYTES && !(may_have_room && self.is_nearly_full())
+            || self.waiting_bytes < MAX_WAITING_BYTES && !(self.is_nearly_full() && self.is_giving_back())
     }
 
-    /// Until when it is waited for segments that are being removed.
-    fn removing_until(&self) -> Option<Instant> {
-        self.removing.map(|(since, _)| since + REMOVE_WAIT).filter(|until| Instant::now() < *until)
+    /// Whether what would be refused now may be taken in soon: a segment is being emptied or removed, or about to be.
+    fn is_giving_back(&self) -> bool {
+        let is_to_be_removed = || {
+            // All but the active one.
+            let mut others = self.segments.iter().rev().skip(1);
+            self.remove_at.is_none() && others.any(|(_, segment)| segment.unsettled == 0)
+        };
+        let is_tidied_soon = self.log.is_none() || self.tidied_by().is_some();
+        self.cleaning || is_tidied_soon && (self.removing.is_some() || is_to_be_removed())
+    }
+
+    /// Until when it is waited for what is being tidied.
+    fn tidied_by(&self) -> Option<Instant> {
+        self.tidying.map(|since| since + TIDY_WAIT).filter(|until| Instant::now() < *until)
     }
 
     /// Whether so many bytes more are within what there may be on disk.
@@ -157,7 +167,7 @@ impl<F: FileSystem> Journal<F> {
 
     /// How many bytes there are on disk, and are about to be.
     fn bytes(&self) -> u64 {
-        self.segments.bytes() + self.removing.map_or(0, |(_, bytes)| bytes) + self.waiting_bytes
+        self.segments.bytes() + self.removing.unwrap_or(0) + self.waiting_bytes
     }
 
     /// Whether nothing can be promised now.
@@ -172,7 +182,7 @@ impl<F: FileSystem> Journal<F> {
             Some(_) => self.probe_at,
             None => (!self.is_stuck).then(|| self.away_since + STUCK_AFTER),
         };
-        look_at.into_iter().chain(self.removing_until()).min()
+        look_at.into_iter().chain(self.tidied_by()).min()
     }
 
     /// Notes it if the disk is stuck.
@@ -233,7 +243,7 @@ impl<F: FileSystem> Journal<F> {
     /// Begins to remove the segments without an unsettled event, and to note what is settled of the others, in a job of its
     /// own: nobody waits for it.
     pub(super) fn tidy(&mut self) {
-        if self.tidying {
+        if self.tidying.is_some() {
             return;
         }
         let may_remove = self.remove_at.is_none_or(|at| at <= Instant::now());
@@ -244,9 +254,9 @@ impl<F: FileSystem> Journal<F> {
         let mut settled = std::mem::take(&mut self.settled);
         settled.retain(|segment, _| self.segments.contains(*segment));
         if !segments.is_empty() || !settled.is_empty() {
-            self.tidying = true;
+            self.tidying = Some(Instant::now());
             let bytes = segments.values().map(|segment| segment.bytes).sum();
-            self.removing = (!segments.is_empty()).then(|| (Instant::now(), bytes));
+            self.removing = (!segments.is_empty()).then_some(bytes);
             let directory = self.directory.clone();
             self.jobs.spawn_blocking(move || Done::Tidied(tidy(&directory, &settled, segments)));
         }
@@ -262,7 +272,7 @@ impl<F: FileSystem> Journal<F> {
 
     /// Notes what could be tidied.
     pub(super) fn tidied(&mut self, tidied: Tidied) {
-        self.tidying = false;
+        self.tidying = None;
         if self.removing.take().is_some() {
             self.remove_at = None;
         }

@@ -92,7 +92,7 @@ impl Segments {
     }
 
     /// The segments, the oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Segment)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, Segment)> {
         self.segments.iter().map(|(number, segment)| (*number, *segment))
     }
 

@@ -33,9 +33,10 @@ pub(super) fn tidy<F: FileSystem>(
 pub(super) fn give_back<F: FileSystem>(directory: &F, segments: BTreeMap<u64, Segment>) -> Tidied {
     let mut tidied = Tidied::default();
     for (number, segment) in segments {
-        let given_back = match segment.is_damaged {
-            true => log::keep_damaged(directory, &[number]),
-            false => log::remove(directory, &[number]),
+        let given_back = if segment.is_damaged {
+            log::keep_damaged(directory, &[number])
+        } else {
+            log::remove(directory, &[number])
         };
         if let Err(error) = given_back {
             tidied.left.insert(number, segment);

@@ -46,7 +46,8 @@ impl<F: FileSystem> Journal<F> {
     /// [rest](Segments::rest), if the log is nearly full.
     pub(in crate::engine) fn to_clean(&self) -> Option<(&Segments, Option<u64>, u64)> {
         let now = Instant::now();
-        let log = self.log.as_ref().filter(|_| !self.is_failed())?;
+        // What is being removed may be enough.
+        let log = self.log.as_ref().filter(|_| !self.is_failed() && self.removing.is_none())?;
         if !self.is_nearly_full() || self.clean_at.is_some_and(|at| now < at) {
             return None;
         }

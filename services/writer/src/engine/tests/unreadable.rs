@@ -126,18 +126,18 @@ async fn while_nothing_can_be_read_nothing_is_dropped_for_what_would_have_to_be(
         bench.accept(first, 50).await;
         let mut sent = 0;
         // Some of it is in each segment.
-        let send = async || {
+        let fill_up = async || {
             let quiets = bench.engine.accepted(quiet, vec![sized(quiet, 200)]).await;
             let floods: Vec<Event> = (0..3).map(|_| sized(flood, 800)).collect();
             let floods = bench.engine.accepted(flood, floods).await;
             (u64::from(quiets.is_ok()), floods.is_ok())
         };
         while disk.used() < 10 * SMALL_SEGMENT as usize {
-            sent += send().await.0;
+            sent += fill_up().await.0;
         }
         if is_bad_block {
-            for name in disk.names().iter().filter(|name| name.ends_with(".log")) {
-                disk.make_unreadable(name, 0..disk.content(name).len());
+            for name in disk.names() {
+                disk.make_unreadable(&name, 0..disk.content(&name).len());
             }
         } else {
             disk.fail(Call::Look);
@@ -145,7 +145,7 @@ async fn while_nothing_can_be_read_nothing_is_dropped_for_what_would_have_to_be(
         let before = bench.account(flood).await.dropped(DropReason::BufferFull);
         let mut refused = 0;
         for _ in 0..200 {
-            let (quiets, floods) = send().await;
+            let (quiets, floods) = fill_up().await;
             sent += quiets;
             refused += u64::from(!floods);
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -85,7 +85,7 @@ pub struct WriterArgs {
     pub quota_bytes: u64,
     /// The most bytes of all projects that wait on disk; each shard has its part. Past it events are refused, or, with
     /// --when-full drop-oldest, the projects that have the most there lose their oldest. A shard has 256 MiB at the least, and
-    /// up to 32 MiB more are set aside for what it writes next.
+    /// up to 32 MiB more are set aside for what it writes next; four files of 32 MiB that the disk damaged may be kept besides.
     #[arg(long, env = "MESHER_LOG_BYTES", default_value_t = 8 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     pub log_bytes: u64,
     /// The most bytes of all projects that wait in memory with --durability memory; each shard has its part, and 4 MiB at the

@@ -18,7 +18,8 @@ use crate::{
 
 /// How long cleaning waits when nothing can be gained.
 const CLEAN_DELAY: Duration = Duration::from_secs(1);
-/// When so many segments cannot be emptied it is not for them: nothing is dropped for what they take.
+/// The most segments that are left alone, for which others are emptied or dropped from. Where there are more the whole disk may be
+/// at fault, and the log is not cleaned.
 const MAX_RESTING: usize = 4;
 
 /// A segment whose events were carried forward, or were not.

@@ -11,8 +11,8 @@
 //!
 //! What is in flight stays where it is, and keeps its segment: it may still have to be read.
 //!
-//! A segment that cannot be emptied, because the disk does not give all of it, is left alone for a while. It takes of what there
-//! may be on disk, but nothing else is dropped for the events in it.
+//! A segment that cannot be emptied, because the disk does not give all of it, is left alone for a while, with its events. The
+//! others share what it leaves of the disk; where more than a few cannot be emptied, nothing is dropped.
 
 use std::collections::{HashMap, HashSet};
 
